@@ -1,0 +1,1 @@
+"""Circuit Atlas: circuits of vision models as a graph one can query."""
