@@ -10,7 +10,7 @@ Grammar (every part percent-encoded for ``/ : @ ~ %``)::
     class    dataset/name                  digits/4-7
     image    img:<16 hex of SHA-256 of the file's bytes>
 
-The root may be left out where one model is in the atlas; completing it is the lookup's work, not the parser's.
+The root may be left out where one model is in the atlas; completing it is the lookup's work.
 """
 
 from __future__ import annotations

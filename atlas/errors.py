@@ -1,4 +1,4 @@
-"""One error family. Every error says what happened, where, what was expected against what was got, and the next step."""
+"""One error family: each error says what, where, expected against got, and the next step."""
 
 from __future__ import annotations
 

@@ -1,0 +1,207 @@
+"""The labels of the graph."""
+
+from __future__ import annotations
+
+from atlas.schema.core import NodeType, Property
+
+P = Property
+
+NODES: tuple[NodeType, ...] = (
+    NodeType(
+        "Atlas",
+        "The atlas itself: one node.",
+        (
+            P("schema", "integer", "version of this schema", required=True),
+            P("lease", "string", "who writes now"),
+            P("lease_until", "float", "when that lease ends", unit="s since 1970"),
+        ),
+    ),
+    NodeType(
+        "Model",
+        "One model with its weights, seen through one data set: an address root.",
+        (
+            P("name", "string", "name of the architecture or factory", required=True),
+            P("weights", "string", "name of the weights, or of the checkpoint file"),
+            P("digest", "string", "SHA-256 of the weights, hex", required=True),
+            P("source", "string", "where the weights came from"),
+            P("tag", "string", "what tells it from the same weights seen otherwise"),
+            P("outputs", "integer", "number of logits"),
+            P("input", "integers", "channels, height, width of the transformed input", unit="px"),
+            P("transform", "string", "how an image becomes the input"),
+            P("accuracy", "float", "top-1 accuracy on the ingested images, in [0, 1]"),
+        ),
+    ),
+    NodeType(
+        "Layer",
+        "One traced point of the model.",
+        (
+            P("name", "string", "traced module name", required=True),
+            P("model", "string", "address root", required=True),
+            P("ordinal", "integer", "place in execution order, from 0", required=True),
+            P("kind", "string", "`conv` or `tokens`", required=True),
+            P("unit", "string", "what one neuron is"),
+            P("channels", "integer", "neurons of the layer", required=True),
+            P("positions", "integer", "positions of each neuron's map"),
+        ),
+    ),
+    NodeType(
+        "Neuron",
+        "One channel of one layer.",
+        (
+            P("model", "string", "address root", required=True),
+            P("layer", "string", "name of its layer; joins two checkpoints", required=True),
+            P("channel", "integer", "index in its layer", required=True),
+            P("mean", "float", "mean of the ranking activation over the list images"),
+            P("std", "float", "population standard deviation of the ranking activation"),
+            P("max", "float", "largest ranking activation"),
+            P("p90", "float", "90th percentile of the ranking activation"),
+            P("p99", "float", "99th percentile of the ranking activation"),
+            P("dead", "boolean", "its ranking activation is the same on every image"),
+            P("root_floor", "float", "last value of the root list (T1)"),
+            P("mask_floor", "float", "last value of the mask list (T10)"),
+            P("polysemantic", "boolean", "passes the calibrated test for several senses"),
+            P("senses", "integer", "number of senses"),
+            P("silhouette", "float", "silhouette of its split, in [-1, 1]"),
+            P("p", "float", "p value of the split"),
+            P("q", "float", "Benjamini-Hochberg adjusted p value"),
+        ),
+    ),
+    NodeType(
+        "Sense",
+        "A virtual neuron: one facet of a polysemantic neuron.",
+        (
+            P("ordinal", "integer", "index in its neuron", required=True),
+            P("size", "integer", "reference images of it", unit="images"),
+            P("share", "float", "part of the neuron's references, in [0, 1]"),
+            P("silhouette", "float", "mean silhouette of its references"),
+            P("variant", "string", "which vectors were split"),
+        ),
+        run=True,
+    ),
+    NodeType(
+        "Dictionary",
+        "A set of concept vectors of one layer.",
+        (
+            P("method", "string", "how it was made", required=True),
+            P("K", "integer", "number of concepts", required=True),
+            P("N", "integer", "feature vectors it was made from", required=True),
+            P("λ", "float", "weight of the L1 penalty"),
+            P("rel_l2", "float", "relative L2 error on held-out vectors"),
+            P("l0", "float", "share of zero coefficients"),
+            P("space", "string", "`pre` or `post` activation"),
+            P("seed", "integer", "seed of its making"),
+        ),
+        run=True,
+    ),
+    NodeType(
+        "Concept",
+        "A direction in a layer's feature space.",
+        (
+            P("layer", "string", "id of its layer", required=True),
+            P("dictionary", "string", "id of its dictionary", required=True),
+            P("ordinal", "integer", "index in its dictionary", required=True),
+            P("size", "integer", "feature vectors in its cluster"),
+            P("norm", "float", "mean norm of these vectors"),
+            P("label", "string", "a name given by a person or a tool"),
+            P("vector", "floats", "unit direction, one value per channel"),
+        ),
+        run=True,
+    ),
+    NodeType(
+        "Class",
+        "One class of a data set.",
+        (
+            P("name", "string", "name of the class", required=True),
+            P("ordinal", "integer", "index of the model output"),
+        ),
+    ),
+    NodeType(
+        "Dataset",
+        "The images the atlas looked at.",
+        (
+            P("name", "string", "name of the folder", required=True),
+            P("digest", "string", "SHA-256 over image ids, names and labels, hex", required=True),
+            P("images", "integer", "number of distinct images", unit="images"),
+        ),
+    ),
+    NodeType(
+        "Image",
+        "One image, named by the SHA-256 of its bytes.",
+        (
+            P("name", "string", "path relative to the data root", required=True),
+            P("split", "string", "`list`, `judge`, or the folder's own split"),
+            P("width", "integer", "width of the file's image", unit="px"),
+            P("height", "integer", "height of the file's image", unit="px"),
+            P("thumb", "string", "path of the thumbnail, relative to the media folder"),
+        ),
+    ),
+    NodeType(
+        "Circuit",
+        "A set of neurons or concepts and the edges between them.",
+        (
+            P("method", "string", "gcc, cla, gig or a query's name", required=True),
+            P("target", "string", "id of what it explains", required=True),
+            P("size", "integer", "nodes of the circuit, its root included"),
+            P("edges", "integer", "edges of the circuit"),
+            P("layers", "integer", "layers it spans"),
+            P("root", "string", "id of the neuron it starts at"),
+            P("diversity", "float", "1 - mean Jaccard of its nodes with the query's other circuits"),
+            P("drop", "float", "target logit lost when its neurons are set to zero"),
+            P("parameters", "json", "how it was found"),
+        ),
+        run=True,
+    ),
+    NodeType(
+        "Run",
+        "One job with one set of parameters.",
+        (
+            P("method", "string", "activations, gcc, cla, gig or pure", required=True),
+            P("version", "string", "version of the method", required=True),
+            P("parameters", "json", "all parameters", required=True),
+            P("seed", "integer", "seed"),
+            P("code", "string", "version of circuit-atlas"),
+            P("device", "string", "what computed it"),
+            P("started", "string", "ISO 8601, UTC"),
+            P("finished", "string", "ISO 8601, UTC"),
+            P("status", "string", "loading, complete or deleting", required=True),
+            P("cursor", "json", "rows loaded per table, while loading"),
+            P("requires", "strings", "ids of the runs it builds on"),
+            P("digest", "string", "digest of the spool it was loaded from"),
+            P("facts", "json", "counts and shares that the job reports about itself"),
+        ),
+    ),
+    NodeType(
+        "ImageSet",
+        "A set of images that scores are averaged over; a class's set has the class's id.",
+        (
+            P("kind", "string", "all, class, folder, cypher or image", required=True),
+            P("size", "integer", "number of images", unit="images"),
+            P("digest", "string", "SHA-256 over the sorted image ids, hex"),
+        ),
+        run=True,
+    ),
+    NodeType(
+        "Evaluation",
+        "One measured figure about a circuit, layer, dictionary or run.",
+        (
+            P("metric", "string", "what was measured", required=True),
+            P("value", "float", "the figure", required=True),
+            P("low", "float", "lower end of the 95 % interval"),
+            P("high", "float", "upper end of the 95 % interval"),
+            P("n", "integer", "units it rests on"),
+            P("settings", "json", "how it was measured"),
+        ),
+        run=True,
+    ),
+    NodeType(
+        "Intervention",
+        "One change made to the model's activations.",
+        (
+            P("kind", "string", "what was cut", required=True),
+            P("baseline", "string", "what it was replaced by"),
+            P("seed", "integer", "seed of random choices"),
+            P("n", "integer", "images", unit="images"),
+        ),
+        run=True,
+    ),
+)
