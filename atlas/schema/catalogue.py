@@ -19,7 +19,7 @@ TABLES = MappingProxyType(
     {node.label: Table(node.label, node.properties) for node in NODES}
     | {table.name: table for relationship in RELATIONSHIPS for table in relationship.tables}
 )
-PROPERTIES = frozenset(p.name for item in (*NODES, *RELATIONSHIPS) for p in item.properties)
+PROPERTIES = frozenset(p.name for item in TABLES.values() for p in item.properties)
 
 INDEXES: tuple[Index, ...] = (
     Index("neuron_place", "range", ("Neuron",), ("model", "layer", "channel")),

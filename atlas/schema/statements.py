@@ -39,15 +39,11 @@ def _index(index: Index) -> str:
 def load(table: Table) -> str:
     """Statement that loads ``$rows`` of a table and returns how many rows found their ends."""
     if table.relationship is None:
-        sets = ", ".join(f"n.{p.name} = row[{i}]" for i, p in enumerate(table.columns) if i)
         # SET with null would erase what another run wrote, so each property keeps its value then.
-        keep = ", ".join(
+        sets = ", ".join(
             f"n.{p.name} = coalesce(row[{i}], n.{p.name})" for i, p in enumerate(table.columns) if i
         )
-        return (
-            f"UNWIND $rows AS row MERGE (n:{table.name} {{id: row[0]}}) "
-            f"ON CREATE SET {sets} ON MATCH SET {keep} RETURN count(*) AS rows"
-        )
+        return f"UNWIND $rows AS row MERGE (n:{table.name} {{id: row[0]}}) SET {sets} RETURN count(*) AS rows"
     ends = f"UNWIND $rows AS row MATCH (a:{table.start} {{id: row[0]}}) MATCH (b:{table.end} {{id: row[1]}}) "
     columns = {p.name: i for i, p in enumerate(table.columns)}
     relationship = table.relationship
