@@ -33,12 +33,17 @@ class Property:
 
 @dataclass(frozen=True)
 class NodeType:
-    """One label. ``id`` is its key. ``run`` tells whether its nodes belong to one run and go with it."""
+    """One label. ``id`` is its key.
+
+    ``run`` types belong to one run and go with it. ``shared`` types are written by several runs, which they
+    remember in ``runs``, and go with the last of them; the first run's value of a shared property stays.
+    """
 
     label: str
     meaning: str
     own: tuple[Property, ...]
     run: bool = False
+    shared: bool = False
 
     @property
     def table(self) -> str:
@@ -48,8 +53,7 @@ class NodeType:
     @property
     def properties(self) -> tuple[Property, ...]:
         """All properties, ``id`` first."""
-        run = (RUN,) if self.run else ()
-        return (ID, *self.own, *run)
+        return (ID, *self.own, *_owner(self.run, self.shared))
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class RelationshipType:
     """One relationship type.
 
     ``key`` names the properties that, with both ends, identify a relationship. ``scored`` types carry
-    :data:`SCORED` beside their own properties. ``merged`` types are structure that several runs share.
+    :data:`SCORED` beside their own properties. ``merged`` types are structure, written once however often it
+    is loaded; ``shared`` ones join two shared nodes, so they too remember their ``runs``.
     """
 
     type: str
@@ -67,6 +72,7 @@ class RelationshipType:
     key: tuple[str, ...] = ()
     run: bool = False
     scored: bool = False
+    shared: bool = False
     merged: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,8 +86,7 @@ class RelationshipType:
         """All properties."""
         own = {p.name for p in self.own}
         scored = tuple(p for p in SCORED if p.name not in own) if self.scored else ()
-        run = (RUN,) if self.run else ()
-        return (*self.own, *scored, *run)
+        return (*self.own, *scored, *_owner(self.run, self.shared))
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -101,8 +106,9 @@ class Table:
 
     @property
     def columns(self) -> tuple[Property, ...]:
-        """Columns in order; a table of relationships begins with the ids of its ends."""
-        return self.properties if self.start is None else (START, END, *self.properties)
+        """Columns in order: the ids of the ends first, and no owner, which the loader fills in."""
+        own = tuple(p for p in self.properties if p not in (RUN, RUNS))
+        return own if self.start is None else (START, END, *own)
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class Index:
 
 ID = Property("id", "string", "the key, a readable address", required=True)
 RUN = Property("run", "string", "id of the Run that wrote it", required=True)
+RUNS = Property("runs", "strings", "ids of the Runs that wrote it; it goes with the last", required=True)
 START = Property("start", "string", "id of the node it starts at", required=True)
 END = Property("end", "string", "id of the node it ends at", required=True)
 SCORED = (
@@ -128,3 +135,7 @@ SCORED = (
     Property("n", "integer", "images averaged over", unit="images"),
     Property("std", "float", "population standard deviation over these images, in the score's unit"),
 )
+
+
+def _owner(run: bool, shared: bool) -> tuple[Property, ...]:
+    return (RUN,) if run else (RUNS,) if shared else ()

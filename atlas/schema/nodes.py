@@ -30,6 +30,7 @@ NODES: tuple[NodeType, ...] = (
             P("transform", "string", "how an image becomes the input"),
             P("accuracy", "float", "top-1 accuracy on the ingested images, in [0, 1]"),
         ),
+        shared=True,
     ),
     NodeType(
         "Layer",
@@ -43,6 +44,7 @@ NODES: tuple[NodeType, ...] = (
             P("channels", "integer", "neurons of the layer", required=True),
             P("positions", "integer", "positions of each neuron's map"),
         ),
+        shared=True,
     ),
     NodeType(
         "Neuron",
@@ -65,6 +67,7 @@ NODES: tuple[NodeType, ...] = (
             P("p", "float", "p value of the split"),
             P("q", "float", "Benjamini-Hochberg adjusted p value"),
         ),
+        shared=True,
     ),
     NodeType(
         "Sense",
@@ -114,6 +117,7 @@ NODES: tuple[NodeType, ...] = (
             P("name", "string", "name of the class", required=True),
             P("ordinal", "integer", "index of the model output"),
         ),
+        shared=True,
     ),
     NodeType(
         "Dataset",
@@ -123,6 +127,7 @@ NODES: tuple[NodeType, ...] = (
             P("digest", "string", "SHA-256 over image ids, names and labels, hex", required=True),
             P("images", "integer", "number of distinct images", unit="images"),
         ),
+        shared=True,
     ),
     NodeType(
         "Image",
@@ -134,6 +139,7 @@ NODES: tuple[NodeType, ...] = (
             P("height", "integer", "height of the file's image", unit="px"),
             P("thumb", "string", "path of the thumbnail, relative to the media folder"),
         ),
+        shared=True,
     ),
     NodeType(
         "Circuit",
@@ -155,6 +161,9 @@ NODES: tuple[NodeType, ...] = (
         "Run",
         "One job with one set of parameters.",
         (
+            P("model", "string", "address root", required=True),
+            P("dataset", "string", "id of the data set", required=True),
+            P("data", "string", "SHA-256 of the data set, hex", required=True),
             P("method", "string", "activations, gcc, cla, gig or pure", required=True),
             P("version", "string", "version of the method", required=True),
             P("parameters", "json", "all parameters", required=True),
@@ -165,6 +174,7 @@ NODES: tuple[NodeType, ...] = (
             P("finished", "string", "ISO 8601, UTC"),
             P("status", "string", "loading, complete or deleting", required=True),
             P("cursor", "json", "rows loaded per table, while loading"),
+            P("wrote", "json", "properties it wrote per shared label, taken back with it"),
             P("requires", "strings", "ids of the runs it builds on"),
             P("digest", "string", "digest of the spool it was loaded from"),
             P("facts", "json", "counts and shares that the job reports about itself"),
@@ -178,7 +188,7 @@ NODES: tuple[NodeType, ...] = (
             P("size", "integer", "number of images", unit="images"),
             P("digest", "string", "SHA-256 over the sorted image ids, hex"),
         ),
-        run=True,
+        shared=True,
     ),
     NodeType(
         "Evaluation",

@@ -17,14 +17,14 @@ IDENTITY = P("identity", "boolean", "the same channel carried on by an identity 
 SCORE = P("score", "float", "signed score", required=True)
 
 STRUCTURE: tuple[RelationshipType, ...] = (
-    R("HAS_LAYER", "The layers of a model.", (("Model", "Layer"),)),
-    R("HAS_NEURON", "The neurons of a layer.", (("Layer", "Neuron"),)),
+    R("HAS_LAYER", "The layers of a model.", (("Model", "Layer"),), shared=True),
+    R("HAS_NEURON", "The neurons of a layer.", (("Layer", "Neuron"),), shared=True),
     R("HAS_DICTIONARY", "The dictionaries of a layer.", (("Layer", "Dictionary"),)),
     R("HAS_CONCEPT", "The concepts of a dictionary.", (("Dictionary", "Concept"),)),
-    R("FEEDS", "The next layer.", (("Layer", "Layer"),)),
-    R("HAS_CLASS", "The classes of a data set.", (("Dataset", "Class"),)),
-    R("HAS_IMAGE", "The images of a data set.", (("Dataset", "Image"),)),
-    R("LABELLED", "The class an image is filed under.", (("Image", "Class"),)),
+    R("FEEDS", "The next layer.", (("Layer", "Layer"),), shared=True),
+    R("HAS_CLASS", "The classes of a data set.", (("Dataset", "Class"),), shared=True),
+    R("HAS_IMAGE", "The images of a data set.", (("Dataset", "Image"),), shared=True),
+    R("LABELLED", "The class an image is filed under.", (("Image", "Class"),), shared=True),
     R(
         "OF",
         "What a run or an evaluation is about.",
@@ -37,14 +37,15 @@ STRUCTURE: tuple[RelationshipType, ...] = (
         ),
     ),
     R("ON", "The data set of a run.", (("Run", "Dataset"),)),
-    R("HOLDS", "The images of a set.", (("ImageSet", "Image"),)),
+    R("HOLDS", "The images of a set.", (("ImageSet", "Image"),), shared=True),
     R("WROTE", "The circuits of a run.", (("Run", "Circuit"),)),
     R(
         "DERIVED_FROM",
         "The model this one was made from.",
         (("Model", "Model"),),
-        (P("step", "string", "how"),),
+        (P("step", "string", "how", required=True),),
         key=("step",),
+        shared=True,
     ),
     R("HAS_SENSE", "The senses of a neuron.", (("Neuron", "Sense"),)),
     R(

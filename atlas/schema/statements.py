@@ -5,8 +5,12 @@ Rows are sent as lists in the order of ``Table.columns``, because a list is a th
 
 from __future__ import annotations
 
-from atlas.schema.catalogue import INDEXES, NODE_TYPES
-from atlas.schema.core import Index, RelationshipType, Table
+from collections.abc import Mapping, Sequence
+
+from atlas.schema.catalogue import INDEXES, NODE_TYPES, RELATIONSHIP_TYPES
+from atlas.schema.core import Index, NodeType, RelationshipType, Table
+
+BATCH = 10_000
 
 
 def constraints() -> list[str]:
@@ -37,37 +41,95 @@ def _index(index: Index) -> str:
 
 
 def load(table: Table) -> str:
-    """Statement that loads ``$rows`` of a table and returns how many rows found their ends."""
+    """Statement that loads ``$rows`` of a table for run ``$run``; it returns how many rows found their ends."""
     if table.relationship is None:
-        # SET with null would erase what another run wrote, so each property keeps its value then.
-        sets = ", ".join(
-            f"n.{p.name} = coalesce(row[{i}], n.{p.name})" for i, p in enumerate(table.columns) if i
-        )
-        return f"UNWIND $rows AS row MERGE (n:{table.name} {{id: row[0]}}) SET {sets} RETURN count(*) AS rows"
-    ends = f"UNWIND $rows AS row MATCH (a:{table.start} {{id: row[0]}}) MATCH (b:{table.end} {{id: row[1]}}) "
-    columns = {p.name: i for i, p in enumerate(table.columns)}
-    relationship = table.relationship
-    if not relationship.merged:
-        values = ", ".join(f"{p.name}: row[{columns[p.name]}]" for p in relationship.properties)
-        return f"{ends}CREATE (a)-[:{relationship.type} {{{values}}}]->(b) RETURN count(*) AS rows"
-    key = ", ".join(f"{name}: row[{columns[name]}]" for name in relationship.key)
-    rest = [p.name for p in relationship.properties if p.name not in relationship.key]
-    sets = f" SET {', '.join(f'r.{name} = row[{columns[name]}]' for name in rest)}" if rest else ""
-    pattern = f"[r:{relationship.type} {{{key}}}]" if key else f"[r:{relationship.type}]"
-    return f"{ends}MERGE (a)-{pattern}->(b){sets} RETURN count(*) AS rows"
+        return _load_nodes(table, NODE_TYPES[table.name])
+    return _load_relationships(table, table.relationship)
 
 
-def remove_relationships(relationship: RelationshipType, batch: int = 10_000) -> str:
-    """Statement that deletes what run ``$run`` wrote of one type; for an implicit transaction."""
+def _load_nodes(table: Table, node: NodeType) -> str:
+    # A null keeps what is there. On shared nodes so does a second value: a run removed then leaves no trace.
+    columns = [(i, f"n.{p.name}") for i, p in enumerate(table.columns) if i]
+    if node.shared:
+        sets = [f"{name} = coalesce({name}, row[{i}])" for i, name in columns]
+    else:
+        sets = [f"{name} = coalesce(row[{i}], {name})" for i, name in columns]
+    sets += ["n.run = $run"] if node.run else [_join("n")] if node.shared else []
     return (
-        f"MATCH ()-[r:{relationship.type}]->() WHERE r.run = $run "
-        f"CALL (r) {{ DELETE r }} IN TRANSACTIONS OF {batch} ROWS"
+        f"UNWIND $rows AS row MERGE (n:{node.label} {{id: row[0]}}) SET {', '.join(sets)} "
+        "RETURN count(*) AS rows"
     )
 
 
-def remove_nodes(label: str, batch: int = 10_000) -> str:
-    """Statement that deletes the nodes of one label that run ``$run`` wrote; for an implicit transaction."""
+def _load_relationships(table: Table, relationship: RelationshipType) -> str:
+    ends = f"UNWIND $rows AS row MATCH (a:{table.start} {{id: row[0]}}) MATCH (b:{table.end} {{id: row[1]}}) "
+    columns = {p.name: f"row[{i}]" for i, p in enumerate(table.columns)}
+    if not relationship.merged:
+        values = ", ".join(f"{p.name}: {columns.get(p.name, '$run')}" for p in relationship.properties)
+        return f"{ends}CREATE (a)-[:{relationship.type} {{{values}}}]->(b) RETURN count(*) AS rows"
+    key = ", ".join(f"{name}: {columns[name]}" for name in relationship.key)
+    rest = [p.name for p in relationship.own if p.name not in relationship.key]
+    sets = [f"r.{name} = {columns[name]}" for name in rest] + ([_join("r")] if relationship.shared else [])
+    pattern = f"[r:{relationship.type} {{{key}}}]" if key else f"[r:{relationship.type}]"
+    tail = f"SET {', '.join(sets)} " if sets else ""
+    return f"{ends}MERGE (a)-{pattern}->(b) {tail}RETURN count(*) AS rows"
+
+
+def _join(name: str) -> str:
     return (
-        f"MATCH (n:{NODE_TYPES[label].label}) WHERE n.run = $run "
-        f"CALL (n) {{ DETACH DELETE n }} IN TRANSACTIONS OF {batch} ROWS"
+        f"{name}.runs = CASE WHEN $run IN coalesce({name}.runs, []) THEN {name}.runs "
+        f"ELSE coalesce({name}.runs, []) + $run END"
+    )
+
+
+def missing_end(table: Table) -> str:
+    """Statement that returns the first of ``$rows`` with an end that is not there, as label and id."""
+    return (
+        "UNWIND range(0, size($rows) - 1) AS i "
+        f"OPTIONAL MATCH (a:{table.start} {{id: $rows[i][0]}}) "
+        f"OPTIONAL MATCH (b:{table.end} {{id: $rows[i][1]}}) "
+        "WITH i, a, b WHERE a IS NULL OR b IS NULL "
+        f"RETURN CASE WHEN a IS NULL THEN '{table.start}' ELSE '{table.end}' END AS label, "
+        "CASE WHEN a IS NULL THEN $rows[i][0] ELSE $rows[i][1] END AS id ORDER BY i LIMIT 1"
+    )
+
+
+def removal() -> list[str]:
+    """Statements that delete what run ``$run`` alone wrote; for implicit transactions, each safe to repeat.
+
+    Relationships go first, so that no node is deleted together with millions of them.
+    """
+    relationships = [
+        (f"()-[x:{r.type}]->()", r.run) for r in RELATIONSHIP_TYPES.values() if r.run or r.shared
+    ]
+    nodes = [(f"(x:{n.label})", n.run) for n in NODE_TYPES.values() if n.run or n.shared]
+    return [_delete(pattern, "DELETE", own) for pattern, own in relationships] + [
+        _delete(pattern, "DETACH DELETE", own) for pattern, own in nodes
+    ]
+
+
+def _delete(pattern: str, verb: str, own: bool) -> str:
+    mine = "x.run = $run" if own else "x.runs = [$run]"
+    return f"MATCH {pattern} WHERE {mine} CALL (x) {{ {verb} x }} IN TRANSACTIONS OF {BATCH} ROWS"
+
+
+def release(wrote: Mapping[str, Sequence[str]]) -> list[str]:
+    """Statements that take run ``$run`` off what other runs share, with the properties that it alone wrote.
+
+    ``wrote`` names these properties per label. For implicit transactions, each safe to repeat.
+    """
+    relationships = [(f"()-[x:{r.type}]->()", ()) for r in RELATIONSHIP_TYPES.values() if r.shared]
+    nodes = [
+        (f"(x:{n.label})", [p.name for p in n.own if p.name in wrote.get(n.label, ())])
+        for n in NODE_TYPES.values()
+        if n.shared
+    ]
+    return [_release(pattern, names) for pattern, names in (*relationships, *nodes)]
+
+
+def _release(pattern: str, names: Sequence[str]) -> str:
+    sets = ["x.runs = [other IN x.runs WHERE other <> $run]", *(f"x.{name} = null" for name in names)]
+    return (
+        f"MATCH {pattern} WHERE $run IN x.runs "
+        f"CALL (x) {{ SET {', '.join(sets)} }} IN TRANSACTIONS OF {BATCH} ROWS"
     )
