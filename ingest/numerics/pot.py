@@ -8,10 +8,11 @@ u : the q-th percentile of s.                        e : (N_x,) exceedances s[s 
 xi, sigma : shape and scale of a generalised Pareto law fitted to e with its location held at 0.
 r : the cut-off; a target is kept where s > r.
 
-The authors fit with ``scipy.stats.genpareto.fit(e, floc=0)``: Nelder-Mead from (xi, sigma) = (1, 1) with absolute
-tolerances of 1e-4, which at sensitivities of 1e-3 stops visibly short of the maximum of the likelihood. A better
-optimiser would therefore give other circuits. `fit_tail` walks the very same simplex with the same arithmetic,
-without scipy's bookkeeping around it, and gives the same numbers several times faster; a test compares the two.
+The authors fit with ``scipy.stats.genpareto.fit(e, floc=0)``: Nelder-Mead from (xi, sigma) = (1, 1) with
+absolute tolerances of 1e-4, which at sensitivities of 1e-3 stops visibly short of the maximum of the
+likelihood. A better optimiser would therefore give other circuits. `fit_tail` walks the very same simplex
+with the same arithmetic, without scipy's bookkeeping around it, and gives the same numbers several times
+faster; a test compares the two.
 
 Source: GCC, ICCV 2025 (arXiv 2508.01728), public code; sigma clip and xi floor as there.
 """
@@ -50,7 +51,8 @@ class Cut:
 def negative_log_likelihood(xi: float, sigma: float, e: Array) -> float:
     """-log likelihood of a generalised Pareto law (location 0) on e (N_x,), with scipy's penalty.
 
-    Points outside the support of xi < 0 cost 100 log(float max) each, as in ``rv_continuous._penalized_nnlf``.
+    Points outside the support of xi < 0 cost 100 log(float max) each, as in
+    ``rv_continuous._penalized_nnlf``.
     """
     if not np.isfinite(xi) or sigma <= 0:
         return float("inf")
@@ -71,7 +73,8 @@ def negative_log_likelihood(xi: float, sigma: float, e: Array) -> float:
 def fit_tail(e: Array) -> tuple[float, float]:
     """Shape and scale (xi, sigma) as ``scipy.stats.genpareto.fit(e, floc=0)`` finds them.
 
-    e : (N_x,) exceedances > 0. Returns NaNs where scipy raises: the simplex ended outside the law's parameters.
+    e : (N_x,) exceedances > 0. Returns NaNs where scipy raises: the simplex ended outside the law's
+    parameters.
     """
     with np.errstate(all="ignore"):
         xi, sigma = _nelder_mead(e)
@@ -86,7 +89,7 @@ def _ranked(simplex: list[_Vertex]) -> list[_Vertex]:
     return [simplex[i] for i in np.argsort(np.array([v[0] for v in simplex]))]
 
 
-class _Spent(Exception):
+class _SpentError(Exception):
     """The evaluations allowed are used up; scipy then drops the move it was about to make."""
 
 
@@ -99,7 +102,7 @@ class _Likelihood:
 
     def at(self, xi: float, sigma: float) -> _Vertex:
         if self.calls >= _LIMIT:
-            raise _Spent
+            raise _SpentError
         self.calls += 1
         return negative_log_likelihood(xi, sigma, self.e), (xi, sigma)
 
@@ -117,7 +120,7 @@ def _nelder_mead(e: Array) -> tuple[float, float]:
             break
         try:
             _step(simplex, law)
-        except _Spent:
+        except _SpentError:
             simplex = _ranked(simplex)
             break
         simplex = _ranked(simplex)
