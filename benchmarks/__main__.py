@@ -20,9 +20,9 @@ FOLDER = Path(__file__).parent
 NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
 HEAD = """# Benchmarks
 
-Written by `make bench` (`python -m benchmarks all --write`). Each row is one run: ours and the peer alternately
-in one process, after a check that both give the same result. `ratio` is the peer's time over ours, so above 1
-ours is ahead: median of the pairs, with minimum and maximum. `difference` is how far apart the two results were.
+Written by `make bench` (`python -m benchmarks all --write`). Each row is one run: ours and the peer in turn,
+in one process, after a check that both give the same result. `ratio` is the peer's time over ours: above 1,
+ours is ahead. Median of the pairs, with minimum and maximum. `difference`: how far apart the results were.
 
 """
 
