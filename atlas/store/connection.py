@@ -1,0 +1,386 @@
+"""The one door to the database, and the only module that knows the driver.
+
+Read mode and write mode are wrapped once here; values become plain Python (`atlas.store.values`) and the driver's
+errors become one-line `StoreError` or `QueryError` on their way out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar, cast
+
+from atlas.errors import AtlasError, DiskError, QueryError, StoreError
+from atlas.store.settings import Settings, load_settings
+from atlas.store.values import GraphNode, GraphPath, GraphRelationship, Plan, PlanNode, Result
+
+if TYPE_CHECKING:
+    import neo4j
+
+OLDEST = (5, 26)
+TCP_SECONDS = 3.0
+ACQUISITION_SECONDS = 8.0
+PLAIN = (str, int, float, bool, type(None))
+Params = Mapping[str, Any]
+Notify = Callable[[str], None]
+Run = Callable[[str, Params | None], Result]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A database to talk to; `password` None means a server without authentication."""
+
+    uri: str
+    user: str
+    password: str | None = field(repr=False)
+    database: str = "neo4j"
+
+
+class Connection:
+    """An open, checked connection; also a context manager. Safe to share between threads.
+
+    Parameters
+    ----------
+    retry_seconds : budget in which a transaction is run again after a passing failure (deadlock, lost server).
+    strict : the server's notices of level WARNING become Python warnings, which tests turn into errors.
+
+    Raises
+    ------
+    StoreError : unreachable, wrong password, not Neo4j, or older than 5.26.
+    """
+
+    def __init__(self, target: Target, *, retry_seconds: float = 10.0, strict: bool = False) -> None:
+        driver_module = _driver_module()
+        self.target = target
+        auth = None if target.password is None else (target.user, target.password)
+        notices: dict[str, Any] = (
+            {"notifications_min_severity": "WARNING", "warn_notification_severity": "WARNING"}
+            if strict
+            else {"notifications_min_severity": "OFF"}
+        )
+        with _errors(target.uri):
+            self._driver: neo4j.Driver = driver_module.GraphDatabase.driver(
+                target.uri,
+                auth=auth,
+                connection_timeout=TCP_SECONDS,
+                connection_acquisition_timeout=ACQUISITION_SECONDS,
+                max_transaction_retry_time=retry_seconds,
+                **notices,
+            )
+        try:
+            with _errors(target.uri):
+                agent = self._driver.get_server_info().agent
+            self.version = check_version(agent, target.uri)
+        except BaseException:
+            self._driver.close()
+            raise
+
+    def read(
+        self,
+        cypher: str,
+        params: Params | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int | None = None,
+    ) -> Result:
+        """Run one statement in read mode; the server refuses writes.
+
+        Parameters
+        ----------
+        timeout : seconds; None leaves the server's own limit, 0 lifts it.
+        limit : rows at most; more are not fetched, and `Result.truncated` says so.
+        """
+        work = _driver_module().unit_of_work(timeout=timeout)(partial(_run, cypher, params, limit))
+        fetch = 1000 if limit is None else max(1, min(limit + 1, 1000))
+        with _errors(self.target.uri), self._session("READ", fetch_size=fetch) as session:
+            return cast(Result, session.execute_read(work))
+
+    def write(self, cypher: str, params: Params | None = None, *, timeout: float | None = None) -> Result:
+        """Run one statement in a write transaction, again if it meets a passing failure: it must be repeatable."""
+        return self.write_all([(cypher, params)], timeout=timeout)[0]
+
+    def write_all(
+        self, statements: Sequence[tuple[str, Params | None]], *, timeout: float | None = None
+    ) -> list[Result]:
+        """Run statements in one write transaction, all or none; retried as a whole."""
+        return self.transact(
+            lambda run: [run(cypher, params) for cypher, params in statements], timeout=timeout
+        )
+
+    def transact(self, work: Callable[[Run], T], *, timeout: float | None = None) -> T:
+        """Do `work` in one write transaction; an exception undoes it, a passing failure runs it again as a whole.
+
+        `work` gets a function that runs one statement. It must be repeatable: a commit whose answer was lost is
+        not known to have happened.
+        """
+
+        def with_run(transaction: neo4j.ManagedTransaction) -> T:
+            return work(lambda cypher, params: _run(cypher, params, None, transaction))
+
+        unit = _driver_module().unit_of_work(timeout=timeout)(with_run)
+        with _errors(self.target.uri), self._session("WRITE") as session:
+            return cast(T, session.execute_write(unit))
+
+    def auto(self, cypher: str, params: Params | None = None, *, timeout: float | None = 0) -> Result:
+        """Run one statement outside a managed transaction, without a time limit unless given; not retried.
+
+        For `CALL … IN TRANSACTIONS`, schema statements and waits on indexes.
+        """
+        with _errors(self.target.uri), self._session("WRITE") as session:
+            query = _driver_module().Query(cast(LiteralString, cypher), timeout=timeout)
+            return _collect(session.run(query, dict(params or {})), None)
+
+    def explain(self, cypher: str, params: Params | None = None) -> Plan:
+        """How the server would run the statement; nothing is run."""
+        return self._plan(f"EXPLAIN {cypher}", params)
+
+    def profile(self, cypher: str, params: Params | None = None) -> Plan:
+        """Run the statement in read mode, drop its rows, and give its plan with database hits."""
+        return self._plan(f"PROFILE {cypher}", params)
+
+    def close(self) -> None:
+        """Give the sockets back; further use is an error."""
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _session(self, mode: str, **options: Any) -> neo4j.Session:
+        return self._driver.session(database=self.target.database, default_access_mode=mode, **options)
+
+    def _plan(self, cypher: str, params: Params | None) -> Plan:
+        with (
+            _errors(self.target.uri),
+            self._session("READ", notifications_min_severity="INFORMATION") as session,
+        ):
+            result = session.run(cast(LiteralString, cypher), dict(params or {}))
+            columns = tuple(result.keys())
+            summary = result.consume()
+        notices = tuple(
+            (status.gql_status, status.status_description)
+            for status in summary.gql_status_objects
+            if status.is_notification
+        )
+        tree = summary.profile or summary.plan
+        if tree is None:
+            raise QueryError("the server gave no plan", next_step="leave out EXPLAIN and PROFILE")
+        return Plan(summary.query_type or "", _plan_node(tree), notices, columns)
+
+
+def connect(
+    settings: Settings | None = None,
+    *,
+    notify: Notify | None = None,
+    retry_seconds: float = 10.0,
+    strict: bool = False,
+) -> Connection:
+    """Open the database of the settings: `NEO4J_URI` if set, else the managed server, started when none is running.
+
+    Parameters
+    ----------
+    notify : gets one line before something slow (a start, the first download); nothing is printed here.
+
+    Raises
+    ------
+    StoreError : as `Connection`, or the managed server cannot start.
+    """
+    from atlas.store import local
+
+    settings = settings or load_settings()
+    if settings.neo4j_uri is None:
+        target = local.running_target(settings) or local.start(settings, notify=notify)
+    else:
+        password = settings.neo4j_password
+        target = Target(
+            uri=settings.neo4j_uri,
+            user=settings.neo4j_user,
+            password=None if password is None else password.get_secret_value(),
+            database=settings.neo4j_database,
+        )
+    return Connection(target, retry_seconds=retry_seconds, strict=strict)
+
+
+def check_version(agent: str, where: str) -> str:
+    """The version in a server's greeting, such as "Neo4j/5.26.30".
+
+    Raises
+    ------
+    StoreError : it is not Neo4j, or older than 5.26.
+    """
+    found = re.match(r"Neo4j/((\d+)\.(\d+)[\w.+-]*)", agent)
+    if found is None:
+        raise StoreError(
+            "the server is not Neo4j", where=where, expected="Neo4j", got=agent, next_step="correct NEO4J_URI"
+        )
+    if (int(found[2]), int(found[3])) < OLDEST:
+        raise StoreError(
+            "the server is too old",
+            where=where,
+            expected="Neo4j 5.26 or newer",
+            got=found[1],
+            next_step="upgrade it, or unset NEO4J_URI to use the managed server",
+        )
+    return found[1]
+
+
+def change_password(target: Target, new: str) -> None:
+    """Give the target's user the password `new`, sent as a parameter."""
+    cypher = "ALTER CURRENT USER SET PASSWORD FROM $old TO $new"
+    system = Target(target.uri, target.user, target.password, "system")
+    with _errors(target.uri), Connection(system) as connection:
+        connection.auto(cypher, {"old": target.password, "new": new})
+
+
+@cache
+def _driver_module() -> ModuleType:
+    """The driver, imported on first use and without the data-frame packages it would load for a second each."""
+    unused = [name for name in ("pandas", "pyarrow") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
+    try:
+        import neo4j
+        import neo4j.graph
+        import neo4j.spatial
+        import neo4j.time
+    finally:
+        for name in unused:
+            del sys.modules[name]
+    # Without a handler the driver's log would reach the user's terminal.
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())
+    return neo4j
+
+
+def _run(
+    cypher: str, params: Params | None, limit: int | None, transaction: neo4j.ManagedTransaction
+) -> Result:
+    return _collect(transaction.run(cast(LiteralString, cypher), dict(params or {})), limit)
+
+
+def _collect(result: neo4j.Result, limit: int | None) -> Result:
+    columns = tuple(result.keys())
+    rows: list[tuple[Any, ...]] = []
+    truncated = False
+    for record in result:
+        if limit is not None and len(rows) >= limit:
+            truncated = True
+            break
+        rows.append(tuple(v if isinstance(v, PLAIN) else _plain(v) for v in record.values()))
+    summary = result.consume()
+    counters = {
+        name: value
+        for name, value in vars(summary.counters).items()
+        if isinstance(value, int) and not isinstance(value, bool) and value and not name.startswith("_")
+    }
+    spent = (summary.result_available_after or 0) + (summary.result_consumed_after or 0)
+    return Result(columns, tuple(rows), truncated, counters, spent)
+
+
+def _plain(value: Any) -> Any:
+    """A driver value as plain Python: nodes, relationships and paths as dataclasses, times as datetime's."""
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    driver = _driver_module()
+    if isinstance(value, driver.graph.Node):
+        return GraphNode(tuple(sorted(value.labels)), _properties(value), value.element_id)
+    if isinstance(value, driver.graph.Relationship):
+        start, end = (node.element_id if node is not None else "" for node in value.nodes)
+        return GraphRelationship(value.type, start, end, _properties(value), value.element_id)
+    if isinstance(value, driver.graph.Path):
+        return GraphPath(tuple(map(_plain, value.nodes)), tuple(map(_plain, value.relationships)))
+    if isinstance(value, (driver.time.Date, driver.time.Time, driver.time.DateTime)):
+        return value.to_native()
+    if isinstance(value, driver.spatial.Point):
+        return tuple(value)
+    return str(value)
+
+
+def _properties(entity: Any) -> dict[str, Any]:
+    return {name: _plain(entity[name]) for name in sorted(entity)}
+
+
+def _plan_node(tree: Mapping[str, Any]) -> PlanNode:
+    arguments = tree.get("args", {})
+    return PlanNode(
+        operator=tree["operatorType"].partition("@")[0],
+        details=str(arguments.get("Details", "")),
+        hits=arguments.get("DbHits"),
+        rows=arguments.get("Rows"),
+        children=tuple(_plan_node(child) for child in tree.get("children", ())),
+    )
+
+
+@contextmanager
+def _errors(where: str) -> Iterator[None]:
+    exceptions = _driver_module().exceptions
+    try:
+        yield
+    except (exceptions.Neo4jError, exceptions.DriverError, OSError) as error:
+        raise _translated(error, where) from error
+
+
+def _translated(error: Exception, where: str) -> AtlasError:
+    """The driver's error as one of ours; the first matching row wins."""
+    exceptions = _driver_module().exceptions
+    code = getattr(error, "code", None) or ""
+    said = (getattr(error, "message", None) or str(error)).strip().splitlines()
+    text = said[0] if said else type(error).__name__
+    if "No space left on device" in str(error):
+        return DiskError(
+            "the database's disk is full", where=where, next_step="free some space, then run again"
+        )
+    if isinstance(error, exceptions.AuthError):
+        return StoreError(
+            "the server refuses user name or password",
+            where=where,
+            next_step="correct NEO4J_USER and NEO4J_PASSWORD; after three failures the server waits five seconds",
+        )
+    if isinstance(error, exceptions.UnsupportedServerProduct):
+        return StoreError(
+            f"the server is not Neo4j, saying {text!r}", where=where, next_step="correct NEO4J_URI"
+        )
+    if isinstance(error, (exceptions.ServiceUnavailable, exceptions.SessionExpired, OSError)):
+        return _unreachable(text, where)
+    if isinstance(error, exceptions.DriverError):
+        return StoreError(
+            f"the connection failed, saying {text!r}", where=where, next_step="correct NEO4J_URI"
+        )
+    if "TransactionTimedOut" in code:
+        return QueryError(
+            "the query took longer than its time limit", next_step="narrow it, or raise --timeout"
+        )
+    if code.endswith("DatabaseNotFound"):
+        return StoreError(text, where=where, next_step="correct NEO4J_DATABASE")
+    if code.startswith("Neo.ClientError.Statement"):
+        return QueryError(f"the server refuses the query, saying {text!r}", next_step="correct the Cypher")
+    return StoreError(f"the database reports an error, saying {text!r} [{code}]", where=where)
+
+
+def _unreachable(text: str, where: str) -> StoreError:
+    if re.search(
+        r"handshake|looks like HTTP|Bolt (service|connection)|closed|defunct|incomplete", text, re.I
+    ):
+        return StoreError(
+            f"something answers that does not speak Neo4j's protocol, saying {text[:120]!r}",
+            where=where,
+            next_step="use the Bolt port (7687 by default), not the web port",
+        )
+    return StoreError(
+        f"no database answers, saying {text[:120]!r}",
+        where=where,
+        next_step="start it, correct NEO4J_URI, or unset NEO4J_URI to use the managed server",
+    )

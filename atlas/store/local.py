@@ -1,0 +1,398 @@
+"""The managed server: one Neo4j per ATLAS_HOME, started, found, stopped, and never left half-made.
+
+Files under ATLAS_HOME: `server/` is Neo4j's home; `run/lock` is held by whoever starts or stops; `run/ports.json`
+keeps the ports; `run/password` the password and `run/password.first` the throw-away one until it is changed;
+`run/server.json` tells process, address and version, and is written when the server answers. It stays after
+a stop: a process counts only if its id and its creation time both match.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from atlas.errors import AtlasError, BusyError, DiskError, StoreError
+from atlas.store import process
+from atlas.store.configuration import Ports, memory_limit, plan_memory, server_configuration
+from atlas.store.connection import Connection, Target, change_password
+from atlas.store.files import disk_errors, write_atomic
+from atlas.store.jars import NEO4J_VERSION, ensure_jars
+from atlas.store.settings import Settings
+
+READY_SECONDS = 180.0
+STOP_SECONDS = 60.0
+LOCK_SECONDS = 240.0
+USER = "neo4j"
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths under one ATLAS_HOME."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        return self.root / "server"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "logs" / "neo4j.log"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def password(self) -> Path:
+        return self.run / "password"
+
+    @property
+    def first_password(self) -> Path:
+        return self.run / "password.first"
+
+    @property
+    def state(self) -> Path:
+        return self.run / "server.json"
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What `atlas server status --json` prints, field by field."""
+
+    running: bool
+    managed: bool
+    uri: str | None
+    user: str
+    password_file: str | None
+    browser: str | None
+    pid: int | None
+    home: str | None
+    log: str | None
+    version: str | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start the process: Java options after our own, and words before `java` (a wrapper that executes it)."""
+
+    java: tuple[str, ...] = ()
+    wrapper: tuple[str, ...] = ()
+
+
+def status(settings: Settings) -> ServerStatus:
+    """The managed server of `settings` as it is now; asks files and the process table, not the database."""
+    places = Places(settings.atlas_home)
+    state = _running_state(places)
+    known = state or _state(places)
+    return ServerStatus(
+        running=state is not None,
+        managed=True,
+        uri=known.get("uri"),
+        user=USER,
+        password_file=str(places.password),
+        browser=known.get("browser"),
+        pid=None if state is None else state["pid"],
+        home=str(places.home),
+        log=str(places.log),
+        version=known.get("version", NEO4J_VERSION),
+    )
+
+
+def running_target(settings: Settings) -> Target | None:
+    """Where the managed server listens, or None when it does not run."""
+    places = Places(settings.atlas_home)
+    state = _running_state(places)
+    return None if state is None else _target(places, state["uri"], settings)
+
+
+def start(settings: Settings, *, notify: Notify | None = None, launch: Launch = Launch()) -> Target:
+    """Start the managed server, or find it running; returns when it answers an authenticated query.
+
+    Raises
+    ------
+    StoreError : it ended while starting (the log's last words are in the line), a newer store, or Windows.
+    BusyError : another start or stop has held the lock for minutes.
+    DiskError : the disk of ATLAS_HOME is full or cannot be written.
+    """
+    if sys.platform == "win32":
+        raise StoreError("the managed server does not run on Windows", next_step="use WSL, or set NEO4J_URI")
+    places = Places(settings.atlas_home)
+    with _locked(places):
+        target = running_target(settings)
+        if target is not None:
+            return target
+        _refuse_newer(places)
+        jars = ensure_jars(settings, notify)
+        if notify is not None:
+            notify(f"Starting Neo4j {NEO4J_VERSION} in {places.home} (stop it with: atlas server stop)")
+        with disk_errors(places.root):
+            return _start_locked(places, settings, jars, launch)
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the managed server and wait until its process is gone; False when none was running.
+
+    Raises
+    ------
+    BusyError : another start or stop has held the lock for minutes.
+    """
+    places = Places(settings.atlas_home)
+    if not places.root.is_dir():
+        return False
+    with _locked(places):
+        pids = [state["pid"]] if (state := _running_state(places)) else process.of_home(places.home)
+        for pid in pids:
+            process.end(pid, signal.SIGTERM, STOP_SECONDS)
+        return bool(pids)
+
+
+@contextmanager
+def stopped(settings: Settings) -> Iterator[Path]:
+    """Keep the managed server down for the length of the block, with its lock held; gives Neo4j's home.
+
+    For offline work such as an import; the server is not started again.
+    """
+    places = Places(settings.atlas_home)
+    stop(settings)
+    with _locked(places):
+        if _running_state(places) is not None:
+            raise BusyError(
+                "another process started the server again", where=places.home, next_step="try again"
+            )
+        yield places.home
+
+
+def admin(settings: Settings, *arguments: str) -> str:
+    """Run `neo4j-admin` with `arguments` on the managed server's home and give what it printed.
+
+    Raises
+    ------
+    StoreError : it failed; the line carries its last words.
+    """
+    places = Places(settings.atlas_home)
+    return process.admin(ensure_jars(settings), places.home, arguments)
+
+
+def log_tail(settings: Settings, lines: int = 50) -> list[str]:
+    """The last lines of the server's log; empty when it never ran."""
+    path = Places(settings.atlas_home).log
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if path.is_file() else []
+
+
+def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch) -> Target:
+    orphans = process.of_home(places.home)
+    if orphans:
+        return _adopt(places, settings, orphans[0])
+    for folder in (places.home / "conf", places.home / "logs", places.home / "import", places.run):
+        folder.mkdir(parents=True, exist_ok=True)
+    _write_password(places)
+    for fresh in (False, True, True):
+        ports = _ports(places, fresh=fresh)
+        _configure(places, settings, jars, ports)
+        offset = places.log.stat().st_size if places.log.exists() else 0
+        memory = _memory(settings)
+        pid = process.spawn(jars, places.home, memory.heap, launch.java, launch.wrapper)
+        try:
+            return _await_ready(places, settings, pid, ports, offset)
+        except _PortTakenError:
+            continue
+        except BaseException:
+            # Nothing half-started is left behind, whether the server or the person waiting gave up.
+            process.end(pid, signal.SIGTERM, STOP_SECONDS)
+            raise
+    raise StoreError(
+        "no free port could be kept", where="127.0.0.1", next_step="end what takes every port, then try again"
+    )
+
+
+def _adopt(places: Places, settings: Settings, pid: int) -> Target:
+    """A server of this home whose starter ended before it could write `server.json`."""
+    ports = _ports(places, fresh=False)
+    return _await_ready(places, settings, pid, ports, 0)
+
+
+def _configure(places: Places, settings: Settings, jars: Path, ports: Ports) -> None:
+    write_atomic(places.home / "conf" / "neo4j.conf", server_configuration(_memory(settings), ports))
+    if not (places.home / "data" / "databases").exists():
+        # The argument list is public on this machine: what it shows is changed as soon as the server answers.
+        throw_away = secrets.token_urlsafe(24)
+        write_atomic(places.first_password, throw_away, mode=0o600)
+        process.admin(jars, places.home, ("dbms", "set-initial-password", "--", throw_away))
+
+
+def _await_ready(places: Places, settings: Settings, pid: int, ports: Ports, offset: int) -> Target:
+    uri = f"bolt://127.0.0.1:{ports.bolt}"
+    target = _target(places, uri, settings)
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if not process.alive(pid):
+            raise _why_ended(places, offset)
+        if process.listens(pid, ports.bolt, ports.http):
+            try:
+                _settle_password(places, target)
+                with Connection(target) as connection:
+                    connection.read("RETURN 1 AS one")
+                    version = connection.version
+            except StoreError:
+                if not process.alive(pid):
+                    raise _why_ended(places, offset) from None
+                if time.monotonic() > deadline - 1:
+                    raise
+            else:
+                _write_state(places, pid, ports, uri, version)
+                return target
+        time.sleep(0.1)
+    raise StoreError(
+        f"the server did not answer within {READY_SECONDS:.0f} s",
+        where=uri,
+        next_step=f"read {places.log}",
+    )
+
+
+def _settle_password(places: Places, target: Target) -> None:
+    """Change the throw-away password into the kept one; does nothing the second time."""
+    if not places.first_password.exists():
+        return
+    first = places.first_password.read_text(encoding="utf-8")
+    try:
+        change_password(Target(target.uri, target.user, first), target.password or "")
+    except StoreError:
+        # Changed before, and cut before the file went: then the kept password works.
+        Connection(target).close()
+    places.first_password.unlink()
+
+
+def _write_state(places: Places, pid: int, ports: Ports, uri: str, version: str) -> None:
+    state = {
+        "pid": pid,
+        "created": process.created(pid),
+        "uri": uri,
+        "browser": f"http://127.0.0.1:{ports.http}/browser/",
+        "version": version,
+    }
+    write_atomic(places.state, json.dumps(state, indent=1) + "\n")
+
+
+def _state(places: Places) -> dict[str, Any]:
+    try:
+        state = json.loads(places.state.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _running_state(places: Places) -> dict[str, Any] | None:
+    state = _state(places)
+    pid, created = state.get("pid"), state.get("created")
+    if not isinstance(pid, int) or not isinstance(created, float):
+        return None
+    return state if process.alive(pid) and abs((process.created(pid) or 0.0) - created) < 1.0 else None
+
+
+def _refuse_newer(places: Places) -> None:
+    wrote = str(_state(places).get("version", NEO4J_VERSION))
+    if _numbers(wrote) > _numbers(NEO4J_VERSION):
+        raise StoreError(
+            "the store was written by a newer Neo4j",
+            where=places.home,
+            expected=f"{NEO4J_VERSION} or older",
+            got=wrote,
+            next_step="use the newer version of this program, or another ATLAS_HOME",
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+
+
+def _target(places: Places, uri: str, settings: Settings) -> Target:
+    try:
+        password = places.password.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StoreError(
+            "the password of the managed server is gone",
+            where=places.password,
+            next_step="put the file back; without it the store cannot be opened",
+        ) from None
+    return Target(uri, USER, password, settings.neo4j_database)
+
+
+def _write_password(places: Places) -> None:
+    if not places.password.exists():
+        write_atomic(places.password, secrets.token_urlsafe(24), mode=0o600)
+
+
+def _ports(places: Places, *, fresh: bool) -> Ports:
+    """The kept ports, or new free ones when there are none, one is taken, or `fresh` is asked."""
+    path = places.run / "ports.json"
+    try:
+        kept = Ports(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        kept = None
+    if kept is not None and (
+        process.of_home(places.home) or (not fresh and process.free(kept.bolt, kept.http))
+    ):
+        return kept
+    ports = Ports(*process.free_ports(2))
+    write_atomic(path, json.dumps({"bolt": ports.bolt, "http": ports.http}) + "\n")
+    return ports
+
+
+def _memory(settings: Settings) -> Any:
+    return plan_memory(
+        memory_limit(psutil.virtual_memory().total),
+        heap=settings.atlas_heap,
+        page_cache=settings.atlas_page_cache,
+    )
+
+
+class _PortTakenError(Exception):
+    """The server found one of its ports taken between our look and its own."""
+
+
+def _why_ended(places: Places, offset: int) -> AtlasError | _PortTakenError:
+    said = process.said_since(places.home, places.log, offset)
+    if "Address already in use" in said or "PortBindException" in said:
+        return _PortTakenError()
+    if any(words in said for words in ("No space left on device", "File too large", "Disk quota exceeded")):
+        return DiskError(
+            "the server cannot write: the disk is full",
+            where=places.home,
+            next_step="free some space and start it again; what was committed is kept",
+        )
+    return StoreError(
+        f"the server ended while starting, saying {process.reason(said)!r}",
+        where=places.log,
+        next_step="read the log: atlas server logs",
+    )
+
+
+@contextmanager
+def _locked(places: Places) -> Iterator[None]:
+    with disk_errors(places.root):
+        places.run.mkdir(parents=True, exist_ok=True)
+        os.chmod(places.run, 0o700)
+        lock = FileLock(places.run / "lock", timeout=LOCK_SECONDS)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise BusyError(
+            "another process is starting or stopping the server",
+            where=places.run / "lock",
+            next_step="wait for it, or end it and try again",
+        ) from None
