@@ -15,7 +15,7 @@ CONTRACTS = ("atlas.errors", "atlas.address", "atlas.schema", "atlas.spool")
 # Which files alone may import a library.
 ONLY = {
     "neo4j": ("atlas/store/connection.py",),
-    "pyarrow": ("atlas/spool.py",),
+    "pyarrow": ("atlas/spool/",),
 }
 # Rooms of ingest/, left to right: a room imports rooms on its left and itself.
 ATLAS_ORDER = (
@@ -89,7 +89,7 @@ def test_a_library_has_one_border(library: str) -> None:
     for path in [*files("atlas"), *files("ingest")]:
         for name, line, _ in imports(path):
             if name.split(".")[0] == library:
-                assert str(path.relative_to(ROOT)) in ONLY[library], f"{path}:{line} imports {name}"
+                assert str(path.relative_to(ROOT)).startswith(ONLY[library]), f"{path}:{line} imports {name}"
 
 
 def test_numerics_import_no_files_models_or_stores() -> None:

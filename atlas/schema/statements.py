@@ -41,7 +41,7 @@ def _index(index: Index) -> str:
 
 
 def load(table: Table) -> str:
-    """Statement that loads ``$rows`` of a table for run ``$run``; it returns how many rows found their ends."""
+    """Statement that loads ``$rows`` of a table for run ``$run``; returns how many rows found their ends."""
     if table.relationship is None:
         return _load_nodes(table, NODE_TYPES[table.name])
     return _load_relationships(table, table.relationship)
