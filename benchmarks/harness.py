@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 PACKAGES = ("circuit-atlas", "torch", "torchvision", "numpy", "neo4j", "pyarrow")
 
@@ -75,7 +76,7 @@ class Case:
     name: str
     target: str
     what: str
-    difference: Callable[[object, object], float]
+    difference: Callable[[Any, Any], float]
     tolerance: float
     pairs: int = 5
     amount: float = 1.0

@@ -68,7 +68,7 @@ class ActivationJob:
     def digest(self) -> str:
         """64 hex digits over all that the stored numbers depend on; names the store's folder."""
         layers = [canonical(asdict(layer)) for layer in self.layers]
-        parts = [FORMAT, self.model.digest, self.model.transform_text, self.images.digest]
+        parts = [FORMAT, self.model.name, self.model.digest, self.model.transform_text, self.images.digest]
         return digest_of([*parts, canonical(asdict(self.spec)), *layers])
 
     @cached_property
