@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONTRACTS = ("atlas.errors", "atlas.address", "atlas.schema", "atlas.spool")
-# Which files alone may import a library.
+# Which files or folders alone may import a library.
 ONLY = {
     "neo4j": ("atlas/store/connection.py",),
     "pyarrow": ("atlas/spool/",),

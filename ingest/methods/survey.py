@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.address import Address, Root, class_id, quote
+from atlas.spool import Coded, Ragged
 from ingest.layers import LayerSpec
 from ingest.store import ActivationStore, TopLists, cell_centre
 
@@ -187,7 +188,7 @@ def layer_tables(
             "model": [str(subject.root)] * layer.channels,
             "layer": [layer.name] * layer.channels,
             "channel": channels,
-            **{name: stats[name] for name in ("mean", "std", "max", "p90", "p99", "dead")},  # type: ignore[literal-required]
+            **{name: stats[name] for name in ("mean", "std", "max", "p90", "p99", "dead")},
             "root_floor": roots.floor,
             "mask_floor": masks.floor,
         },
@@ -203,8 +204,8 @@ def _root_lists(store: ActivationStore, layer: LayerSpec, roots: TopLists, ids: 
     length = roots.indices.shape[1]
     x, y = cell_centre(layer, roots.peaks, store.plan.input_shape)
     return {
-        "start": np.repeat(ids, length),
-        "end": np.array(store.ids)[roots.indices].ravel(),
+        "start": Coded(np.repeat(np.arange(len(ids)), length), ids.tolist()),
+        "end": Coded(roots.indices.ravel(), store.ids),
         "value": roots.values.ravel(),
         "rank": np.tile(np.arange(1, length + 1), len(ids)),
         "x": x.ravel(),
@@ -227,9 +228,14 @@ def _mask_lists(subject: Subject, store: ActivationStore, layer: LayerSpec, mask
     return {
         "start": [store.ids[row] for row in kept],
         "end": [subject.layer_id(layer)] * len(kept),
-        "channels": channels,
-        "values": values,
+        "channels": _ragged(channels, np.int64),
+        "values": _ragged(values, np.float32),
     }
+
+
+def _ragged(lists: Sequence[NDArray[Any]], dtype: type) -> Ragged:
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in lists], dtype=np.int64)])
+    return Ragged(np.concatenate([np.empty(0, dtype), *lists]).astype(dtype), offsets)
 
 
 def _selectivity(
@@ -242,8 +248,8 @@ def _selectivity(
     neurons, ranks = np.nonzero(known)
     classes = order[neurons, ranks]
     return {
-        "start": ids[neurons],
-        "end": np.array(subject.class_ids())[classes],
+        "start": Coded(neurons, ids.tolist()),
+        "end": Coded(classes, subject.class_ids()),
         "mean": mean[neurons, classes],
         "auc": auc[neurons, classes],
         "rank_out": ranks + 1,

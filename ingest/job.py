@@ -1,0 +1,153 @@
+"""One ingestion job: what was asked for, and what is made of it before anything is computed.
+
+A job looks at one model through one data set. Images are parted into *list images*, from which lists, floors and
+statistics are made, and *judging images*, which are only ever asked about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas.address import Root
+from atlas.errors import DataError
+from ingest.activations import PassSpec
+from ingest.classes import ClassMap, map_classes
+from ingest.images import ImageRecord, ImageSet, halves, scan_images
+from ingest.layers import LayerSpec, choose_layers
+from ingest.methods.gcc_job import GccParameters
+from ingest.methods.survey import Subject
+from ingest.models import ModelSpec, VisionModel, load_model
+
+JUDGING = "judging"
+
+
+@dataclass(frozen=True)
+class Sides:
+    """How images are parted, and which of them are not independent of each other.
+
+    ``judge_share`` of the images judge, chosen by their ids, unless ``halves`` names a half ("lists" or "judging")
+    for each path. ``sources`` gives each path the sources it was made from; intervals resample these.
+    """
+
+    judge_share: float = 0.5
+    halves: Mapping[str, str] | None = None
+    sources: Mapping[str, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class IngestSpec:
+    """What ``atlas ingest`` was asked to do."""
+
+    model: ModelSpec
+    data: Path
+    name: str | None = None
+    dataset: str | None = None
+    tag: str | None = None
+    layers: str | None = None
+    methods: tuple[str, ...] = ("gcc",)
+    queries: str = "20"
+    classes: Path | None = None
+    sides: Sides = field(default_factory=Sides)
+    seed: int = 0
+    force: bool = False
+    passes: PassSpec = field(default_factory=PassSpec)
+    gcc: GccParameters = field(default_factory=GccParameters)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose model, images, classes and layers are at hand."""
+
+    spec: IngestSpec
+    model: VisionModel
+    images: ImageSet
+    layers: tuple[LayerSpec, ...]
+    classes: ClassMap
+    subject: Subject
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """(N,) the sources of each image, its own id where none are known."""
+        sources = self.spec.sides.sources
+        return tuple(
+            (image.id,) if sources is None else sources.get(image.path, (image.id,))
+            for image in self.images.images
+        )
+
+
+def prepare(spec: IngestSpec) -> Prepared:
+    """Load the model, enumerate the images, map classes and choose layers.
+
+    Raises ModelError or DataError for whatever cannot be used.
+    """
+    images = scan_images(spec.data, name=spec.dataset)
+    model = load_model(spec.model)
+    layers = choose_layers(model, spec.layers)
+    classes = map_classes(model, images, spec.classes)
+    subject = Subject(
+        root=Root(spec.name or model.name, model.digest[:8], spec.tag),
+        dataset=images.name,
+        data_digest=images.digest,
+        classes=classes.names,
+        outputs=classes.outputs,
+        labels=tuple(classes.label(image) for image in images.images),
+        judging=judging_images(images.images, spec.sides),
+    )
+    return Prepared(spec, model, images, layers, classes, subject)
+
+
+def judging_images(images: Sequence[ImageRecord], sides: Sides) -> NDArray[np.bool_]:
+    """(N,) bool: the images kept out of every list.
+
+    Raises DataError if an image is in no half, or none is left for the lists.
+    """
+    if sides.halves is not None:
+        missing = [image.path for image in images if image.path not in sides.halves]
+        if missing:
+            raise DataError(
+                "an image belongs to no half",
+                where=missing[0],
+                next_step="name every image in the --groups file",
+            )
+        judging = np.array([sides.halves[image.path] == JUDGING for image in images])
+    else:
+        judging = halves(images, sides.judge_share)
+    if judging.all():
+        raise DataError(
+            "no image is left to make lists from",
+            expected="some list images",
+            got=f"{len(images)} judging ones",
+        )
+    return judging
+
+
+def read_groups(path: Path) -> Sides:
+    """Halves and sources of images from a JSON file.
+
+    Form: ``{"files": {"class/image.png": {"half": "lists" or "judging", "sources": [id, …]}}}``, paths below the
+    data folder. Raises DataError if the file has another form.
+    """
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        parts = {str(name): str(entry["half"]) for name, entry in files.items()}
+        sources = {
+            str(name): tuple(str(source) for source in entry.get("sources", ())) or (str(name),)
+            for name, entry in files.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            "not a groups file",
+            where=path,
+            expected='{"files": {path: {"half": "lists" or "judging", "sources": [...]}}}',
+            got=f"{type(error).__name__}: {error}",
+        ) from error
+    wrong = set(parts.values()) - {"lists", JUDGING}
+    if wrong:
+        raise DataError("unknown half", where=path, expected="lists or judging", got=sorted(wrong)[0])
+    return Sides(halves=parts, sources=sources)
