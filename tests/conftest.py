@@ -3,16 +3,16 @@
 Usage
 -----
     @pytest.mark.server
-    def test_something(connection):            # an open atlas.store.connection.Connection on an empty database
+    def test_something(connection):        # an open atlas.store.connection.Connection, empty database
         connection.write("CREATE (:A {id: 'x'})")
         assert connection.read("MATCH (n:A) RETURN n.id AS id").rows == (("x",),)
 
 `connection`    empty of nodes and relationships before each test; notices of level WARNING (unknown names,
-                deprecations) are errors. Indexes and constraints stay: they cost seconds to make, so make them with
-                IF NOT EXISTS, or clear them with the next fixture.
+                deprecations) are errors. Indexes and constraints stay: they cost seconds to make, so make
+                them with IF NOT EXISTS, or clear them with the next fixture.
 `bare_connection`  the same, also without any index or constraint.
-`server`        session-wide; `server.settings` (atlas.store.settings.Settings of the running managed server) and
-                `server.environment` (variables for a subprocess that shall find it).
+`server`        session-wide; `server.settings` (atlas.store.settings.Settings of the running managed
+                server) and `server.environment` (variables for a subprocess that shall find it).
 `server_environment`  sets those variables in this process for one test, for in-process CLI runs.
 `jars`          the folder of verified jars.
 
@@ -40,7 +40,7 @@ from atlas.store.settings import Settings
 SMALL: dict[str, Any] = {"atlas_heap": "512m", "atlas_page_cache": "64m"}
 JAVA_OPTIONS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 VARIABLES = ("NEO4J_", "ATLAS_")
-# Executed as `python -c DIE_WITH_PARENT parent-id command…`: a killed test run must not leave a server behind.
+# Run as `python -c DIE_WITH_PARENT parent-id command…`: a killed test run must not leave a server behind.
 DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""The managed server's neo4j.conf and its memory, from this machine's (or container's) limit. Pure text out."""
+"""The managed server's neo4j.conf and its memory, sized to this machine or container."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 MIB = 1024 * 1024
 HEAP_SHARE, HEAP_LEAST, HEAP_MOST = 16, 512, 2048
 CACHE_SHARE, CACHE_LEAST, CACHE_MOST = 8, 256, 4096
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 UNITS = {"k": 1024, "m": MIB, "g": 1024 * MIB}
 
 
@@ -47,7 +48,7 @@ def plan_memory(limit: int, *, heap: str | None = None, page_cache: str | None =
 def memory_limit(
     total: int, *, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> int:
-    """The smaller of `total` (bytes of RAM) and every limit of this process's control groups, versions 1 and 2."""
+    """The least of `total` (bytes of RAM) and the limits of this process's control groups, version 1 or 2."""
     limits = [total]
     for line in own.read_text(encoding="ascii").splitlines() if own.is_file() else []:
         _, controllers, path = line.split(":", 2)
@@ -59,7 +60,7 @@ def memory_limit(
 
 
 def server_configuration(memory: Memory, ports: Ports) -> str:
-    """neo4j.conf: loopback only, no files or network for Cypher, no telemetry, quick to stop, small on disk."""
+    """neo4j.conf: loopback only, no file or network for Cypher, no telemetry, quick to stop, small."""
     # A single transaction may fill half the heap: the server itself keeps to 70 % for all of them together.
     transaction = min(512, memory.heap // 2)
     settings = {
@@ -98,7 +99,7 @@ def _mebibytes(size: str) -> int:
 
 
 def _limits(top: Path, leaf: Path, name: str) -> list[int]:
-    """Limits from `leaf` up to `top`; inside a container the leaf may not be visible, then only `top` counts."""
+    """Limits from `leaf` up to `top`; in a container the leaf may be out of sight, then only `top` counts."""
     found = []
     for folder in (leaf, *leaf.parents):
         text = (folder / name).read_text(encoding="ascii").strip() if (folder / name).is_file() else ""

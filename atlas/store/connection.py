@@ -1,31 +1,30 @@
 """The one door to the database, and the only module that knows the driver.
 
-Read mode and write mode are wrapped once here; values become plain Python (`atlas.store.values`) and the driver's
-errors become one-line `StoreError` or `QueryError` on their way out.
+Read mode and write mode are wrapped once here; values become plain Python (`atlas.store.values`) and the
+driver's errors become one-line errors of ours (`atlas.store.failures`) on their way out.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from atlas.errors import AtlasError, DiskError, QueryError, StoreError
+from atlas.errors import QueryError
+from atlas.store.failures import check_version, translated
 from atlas.store.settings import Settings, load_settings
 from atlas.store.values import GraphNode, GraphPath, GraphRelationship, Plan, PlanNode, Result
 
 if TYPE_CHECKING:
     import neo4j
 
-OLDEST = (5, 26)
 TCP_SECONDS = 3.0
-ACQUISITION_SECONDS = 8.0
+ACQUISITION_SECONDS = 5.0
 PLAIN = (str, int, float, bool, type(None))
 Params = Mapping[str, Any]
 Notify = Callable[[str], None]
@@ -48,7 +47,7 @@ class Connection:
 
     Parameters
     ----------
-    retry_seconds : budget in which a transaction is run again after a passing failure (deadlock, lost server).
+    retry_seconds : budget in which a transaction is run again after a passing failure, such as a deadlock.
     strict : the server's notices of level WARNING become Python warnings, which tests turn into errors.
 
     Raises
@@ -103,22 +102,14 @@ class Connection:
             return cast(Result, session.execute_read(work))
 
     def write(self, cypher: str, params: Params | None = None, *, timeout: float | None = None) -> Result:
-        """Run one statement in a write transaction, again if it meets a passing failure: it must be repeatable."""
-        return self.write_all([(cypher, params)], timeout=timeout)[0]
-
-    def write_all(
-        self, statements: Sequence[tuple[str, Params | None]], *, timeout: float | None = None
-    ) -> list[Result]:
-        """Run statements in one write transaction, all or none; retried as a whole."""
-        return self.transact(
-            lambda run: [run(cypher, params) for cypher, params in statements], timeout=timeout
-        )
+        """Run one statement in a write transaction, again after a passing failure: it must be repeatable."""
+        return self.transact(lambda run: run(cypher, params), timeout=timeout)
 
     def transact(self, work: Callable[[Run], T], *, timeout: float | None = None) -> T:
-        """Do `work` in one write transaction; an exception undoes it, a passing failure runs it again as a whole.
+        """Do `work` in one write transaction; an exception undoes it, a passing failure runs it all again.
 
-        `work` gets a function that runs one statement. It must be repeatable: a commit whose answer was lost is
-        not known to have happened.
+        `work` gets a function that runs one statement. It must be repeatable: a commit whose answer was
+        lost is not known to have happened.
         """
 
         def with_run(transaction: neo4j.ManagedTransaction) -> T:
@@ -134,7 +125,7 @@ class Connection:
         For `CALL … IN TRANSACTIONS`, schema statements and waits on indexes.
         """
         with _errors(self.target.uri), self._session("WRITE") as session:
-            query = _driver_module().Query(cast(LiteralString, cypher), timeout=timeout)
+            query = _driver_module().Query(cypher, timeout=timeout)
             return _collect(session.run(query, dict(params or {})), None)
 
     def explain(self, cypher: str, params: Params | None = None) -> Plan:
@@ -165,7 +156,7 @@ class Connection:
             _errors(self.target.uri),
             self._session("READ", notifications_min_severity="INFORMATION") as session,
         ):
-            result = session.run(cast(LiteralString, cypher), dict(params or {}))
+            result = session.run(cypher, dict(params or {}))
             columns = tuple(result.keys())
             summary = result.consume()
         notices = tuple(
@@ -176,7 +167,7 @@ class Connection:
         tree = summary.profile or summary.plan
         if tree is None:
             raise QueryError("the server gave no plan", next_step="leave out EXPLAIN and PROFILE")
-        return Plan(summary.query_type or "", _plan_node(tree), notices, columns)
+        return Plan(summary.query_type or "", PlanNode.of(tree), notices, columns)
 
 
 def connect(
@@ -186,7 +177,7 @@ def connect(
     retry_seconds: float = 10.0,
     strict: bool = False,
 ) -> Connection:
-    """Open the database of the settings: `NEO4J_URI` if set, else the managed server, started when none is running.
+    """Open the database of the settings: `NEO4J_URI` if set, else the managed server, started when down.
 
     Parameters
     ----------
@@ -212,29 +203,6 @@ def connect(
     return Connection(target, retry_seconds=retry_seconds, strict=strict)
 
 
-def check_version(agent: str, where: str) -> str:
-    """The version in a server's greeting, such as "Neo4j/5.26.30".
-
-    Raises
-    ------
-    StoreError : it is not Neo4j, or older than 5.26.
-    """
-    found = re.match(r"Neo4j/((\d+)\.(\d+)[\w.+-]*)", agent)
-    if found is None:
-        raise StoreError(
-            "the server is not Neo4j", where=where, expected="Neo4j", got=agent, next_step="correct NEO4J_URI"
-        )
-    if (int(found[2]), int(found[3])) < OLDEST:
-        raise StoreError(
-            "the server is too old",
-            where=where,
-            expected="Neo4j 5.26 or newer",
-            got=found[1],
-            next_step="upgrade it, or unset NEO4J_URI to use the managed server",
-        )
-    return found[1]
-
-
 def change_password(target: Target, new: str) -> None:
     """Give the target's user the password `new`, sent as a parameter."""
     cypher = "ALTER CURRENT USER SET PASSWORD FROM $old TO $new"
@@ -245,7 +213,7 @@ def change_password(target: Target, new: str) -> None:
 
 @cache
 def _driver_module() -> ModuleType:
-    """The driver, imported on first use and without the data-frame packages it would load for a second each."""
+    """The driver, imported on first use, without the data-frame packages it would load for a second."""
     unused = [name for name in ("pandas", "pyarrow") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
     try:
@@ -264,7 +232,7 @@ def _driver_module() -> ModuleType:
 def _run(
     cypher: str, params: Params | None, limit: int | None, transaction: neo4j.ManagedTransaction
 ) -> Result:
-    return _collect(transaction.run(cast(LiteralString, cypher), dict(params or {})), limit)
+    return _collect(transaction.run(cypher, dict(params or {})), limit)
 
 
 def _collect(result: neo4j.Result, limit: int | None) -> Result:
@@ -313,74 +281,10 @@ def _properties(entity: Any) -> dict[str, Any]:
     return {name: _plain(entity[name]) for name in sorted(entity)}
 
 
-def _plan_node(tree: Mapping[str, Any]) -> PlanNode:
-    arguments = tree.get("args", {})
-    return PlanNode(
-        operator=tree["operatorType"].partition("@")[0],
-        details=str(arguments.get("Details", "")),
-        hits=arguments.get("DbHits"),
-        rows=arguments.get("Rows"),
-        children=tuple(_plan_node(child) for child in tree.get("children", ())),
-    )
-
-
 @contextmanager
 def _errors(where: str) -> Iterator[None]:
     exceptions = _driver_module().exceptions
     try:
         yield
     except (exceptions.Neo4jError, exceptions.DriverError, OSError) as error:
-        raise _translated(error, where) from error
-
-
-def _translated(error: Exception, where: str) -> AtlasError:
-    """The driver's error as one of ours; the first matching row wins."""
-    exceptions = _driver_module().exceptions
-    code = getattr(error, "code", None) or ""
-    said = (getattr(error, "message", None) or str(error)).strip().splitlines()
-    text = said[0] if said else type(error).__name__
-    if "No space left on device" in str(error):
-        return DiskError(
-            "the database's disk is full", where=where, next_step="free some space, then run again"
-        )
-    if isinstance(error, exceptions.AuthError):
-        return StoreError(
-            "the server refuses user name or password",
-            where=where,
-            next_step="correct NEO4J_USER and NEO4J_PASSWORD; after three failures the server waits five seconds",
-        )
-    if isinstance(error, exceptions.UnsupportedServerProduct):
-        return StoreError(
-            f"the server is not Neo4j, saying {text!r}", where=where, next_step="correct NEO4J_URI"
-        )
-    if isinstance(error, (exceptions.ServiceUnavailable, exceptions.SessionExpired, OSError)):
-        return _unreachable(text, where)
-    if isinstance(error, exceptions.DriverError):
-        return StoreError(
-            f"the connection failed, saying {text!r}", where=where, next_step="correct NEO4J_URI"
-        )
-    if "TransactionTimedOut" in code:
-        return QueryError(
-            "the query took longer than its time limit", next_step="narrow it, or raise --timeout"
-        )
-    if code.endswith("DatabaseNotFound"):
-        return StoreError(text, where=where, next_step="correct NEO4J_DATABASE")
-    if code.startswith("Neo.ClientError.Statement"):
-        return QueryError(f"the server refuses the query, saying {text!r}", next_step="correct the Cypher")
-    return StoreError(f"the database reports an error, saying {text!r} [{code}]", where=where)
-
-
-def _unreachable(text: str, where: str) -> StoreError:
-    if re.search(
-        r"handshake|looks like HTTP|Bolt (service|connection)|closed|defunct|incomplete", text, re.I
-    ):
-        return StoreError(
-            f"something answers that does not speak Neo4j's protocol, saying {text[:120]!r}",
-            where=where,
-            next_step="use the Bolt port (7687 by default), not the web port",
-        )
-    return StoreError(
-        f"no database answers, saying {text[:120]!r}",
-        where=where,
-        next_step="start it, correct NEO4J_URI, or unset NEO4J_URI to use the managed server",
-    )
+        raise translated(error, where) from error

@@ -16,7 +16,7 @@ FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turn a full, read-only or foreign file system met inside the block into a `DiskError` naming `where`."""
+    """Turn a full, read-only or foreign file system met in the block into a `DiskError` naming `where`."""
     try:
         yield
     except OSError as error:

@@ -41,8 +41,8 @@ def known_sums() -> dict[str, str]:
 def ensure_jars(settings: Settings, notify: Notify | None = None) -> Path:
     """The flat folder of verified jars, fetched on first use.
 
-    `ATLAS_NEO4J_LIB`, where set, is used as it is (it must hold this version's server). Otherwise the folder lies
-    in the cache; it appears there by one rename, after every name and sum was right.
+    `ATLAS_NEO4J_LIB`, where set, is used as it is (it must hold this version's server). Otherwise the folder
+    lies in the cache; it appears there by one rename, after every name and sum was right.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def install(folder: Path, fetch: Fetch) -> None:
 
 
 def fetch_with_jgo(downloads: Path) -> list[Path]:
-    """Resolve `COORDINATES` with jgo's resolver (no Maven, no JDK) and download their jars under `downloads`."""
+    """Resolve `COORDINATES` with jgo (no Maven, no JDK) and download their jars under `downloads`."""
     try:
         from jgo.maven import MavenContext, ProfileConstraints, PythonResolver
     except ImportError:
@@ -110,11 +110,9 @@ def fetch_with_jgo(downloads: Path) -> list[Path]:
     try:
         wanted = [context.create_dependency(coordinate) for coordinate in COORDINATES]
         inputs, transitive = context.resolver.resolve(wanted)
-        artifacts = [
-            d.artifact for d in (*inputs, *(t for t in transitive if t.scope in ("compile", "runtime")))
-        ]
+        needed = [*inputs, *(found for found in transitive if found.scope in ("compile", "runtime"))]
         with ThreadPoolExecutor(4) as pool:
-            return list(pool.map(lambda artifact: Path(artifact.resolve()), artifacts))
+            return list(pool.map(lambda dependency: Path(dependency.artifact.resolve()), needed))
     except (OSError, RuntimeError, ValueError, SyntaxError) as error:
         # A download that was cut leaves a short descriptor behind, which would fail every later try alike.
         for descriptor in downloads.rglob("*.pom"):

@@ -1,15 +1,13 @@
 """The managed server: one Neo4j per ATLAS_HOME, started, found, stopped, and never left half-made.
 
-Files under ATLAS_HOME: `server/` is Neo4j's home; `run/lock` is held by whoever starts or stops; `run/ports.json`
-keeps the ports; `run/password` the password and `run/password.first` the throw-away one until it is changed;
-`run/server.json` tells process, address and version, and is written when the server answers. It stays after
-a stop: a process counts only if its id and its creation time both match.
+Files under ATLAS_HOME: `server/` is Neo4j's home; `run/lock` is held by whoever starts or stops;
+`run/ports.json` keeps the ports; `run/password` the password, `run/password.first` the throw-away one until
+it is changed; `run/server.json` tells process, address and version, and is written when the server answers.
+It stays after a stop: a process counts only if its id and its creation time both match.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 import signal
 import sys
@@ -18,55 +16,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
 from atlas.errors import AtlasError, BusyError, DiskError, StoreError
-from atlas.store import process
-from atlas.store.configuration import Ports, memory_limit, plan_memory, server_configuration
+from atlas.store import process, state
+from atlas.store.configuration import Memory, Ports, memory_limit, plan_memory, server_configuration
 from atlas.store.connection import Connection, Target, change_password
 from atlas.store.files import disk_errors, write_atomic
 from atlas.store.jars import NEO4J_VERSION, ensure_jars
 from atlas.store.settings import Settings
+from atlas.store.state import Places
 
 READY_SECONDS = 180.0
 STOP_SECONDS = 60.0
 LOCK_SECONDS = 240.0
 USER = "neo4j"
 Notify = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Places:
-    """Paths under one ATLAS_HOME."""
-
-    root: Path
-
-    @property
-    def home(self) -> Path:
-        return self.root / "server"
-
-    @property
-    def log(self) -> Path:
-        return self.home / "logs" / "neo4j.log"
-
-    @property
-    def run(self) -> Path:
-        return self.root / "run"
-
-    @property
-    def password(self) -> Path:
-        return self.run / "password"
-
-    @property
-    def first_password(self) -> Path:
-        return self.run / "password.first"
-
-    @property
-    def state(self) -> Path:
-        return self.run / "server.json"
 
 
 @dataclass(frozen=True)
@@ -87,7 +54,7 @@ class ServerStatus:
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start the process: Java options after our own, and words before `java` (a wrapper that executes it)."""
+    """How to start the process: Java options after our own, and a command that executes what follows it."""
 
     java: tuple[str, ...] = ()
     wrapper: tuple[str, ...] = ()
@@ -96,16 +63,16 @@ class Launch:
 def status(settings: Settings) -> ServerStatus:
     """The managed server of `settings` as it is now; asks files and the process table, not the database."""
     places = Places(settings.atlas_home)
-    state = _running_state(places)
-    known = state or _state(places)
+    running = state.running(places)
+    known = running or state.read(places)
     return ServerStatus(
-        running=state is not None,
+        running=running is not None,
         managed=True,
         uri=known.get("uri"),
         user=USER,
         password_file=str(places.password),
         browser=known.get("browser"),
-        pid=None if state is None else state["pid"],
+        pid=None if running is None else running["pid"],
         home=str(places.home),
         log=str(places.log),
         version=known.get("version", NEO4J_VERSION),
@@ -115,8 +82,8 @@ def status(settings: Settings) -> ServerStatus:
 def running_target(settings: Settings) -> Target | None:
     """Where the managed server listens, or None when it does not run."""
     places = Places(settings.atlas_home)
-    state = _running_state(places)
-    return None if state is None else _target(places, state["uri"], settings)
+    running = state.running(places)
+    return None if running is None else _target(places, running["uri"], settings)
 
 
 def start(settings: Settings, *, notify: Notify | None = None, launch: Launch = Launch()) -> Target:
@@ -135,7 +102,7 @@ def start(settings: Settings, *, notify: Notify | None = None, launch: Launch = 
         target = running_target(settings)
         if target is not None:
             return target
-        _refuse_newer(places)
+        state.refuse_newer(places)
         jars = ensure_jars(settings, notify)
         if notify is not None:
             notify(f"Starting Neo4j {NEO4J_VERSION} in {places.home} (stop it with: atlas server stop)")
@@ -154,7 +121,7 @@ def stop(settings: Settings) -> bool:
     if not places.root.is_dir():
         return False
     with _locked(places):
-        pids = [state["pid"]] if (state := _running_state(places)) else process.of_home(places.home)
+        pids = [found["pid"]] if (found := state.running(places)) else process.of_home(places.home)
         for pid in pids:
             process.end(pid, signal.SIGTERM, STOP_SECONDS)
         return bool(pids)
@@ -169,7 +136,7 @@ def stopped(settings: Settings) -> Iterator[Path]:
     places = Places(settings.atlas_home)
     stop(settings)
     with _locked(places):
-        if _running_state(places) is not None:
+        if state.running(places) is not None:
             raise BusyError(
                 "another process started the server again", where=places.home, next_step="try again"
             )
@@ -196,12 +163,13 @@ def log_tail(settings: Settings, lines: int = 50) -> list[str]:
 def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch) -> Target:
     orphans = process.of_home(places.home)
     if orphans:
-        return _adopt(places, settings, orphans[0])
+        # Its starter was ended before it could write the state.
+        return _await_ready(places, settings, orphans[0], state.kept_ports(places, busy=True), 0)
     for folder in (places.home / "conf", places.home / "logs", places.home / "import", places.run):
         folder.mkdir(parents=True, exist_ok=True)
     _write_password(places)
-    for fresh in (False, True, True):
-        ports = _ports(places, fresh=fresh)
+    for attempt in range(3):
+        ports = state.kept_ports(places) if attempt == 0 else state.new_ports(places)
         _configure(places, settings, jars, ports)
         offset = places.log.stat().st_size if places.log.exists() else 0
         memory = _memory(settings)
@@ -217,12 +185,6 @@ def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch
     raise StoreError(
         "no free port could be kept", where="127.0.0.1", next_step="end what takes every port, then try again"
     )
-
-
-def _adopt(places: Places, settings: Settings, pid: int) -> Target:
-    """A server of this home whose starter ended before it could write `server.json`."""
-    ports = _ports(places, fresh=False)
-    return _await_ready(places, settings, pid, ports, 0)
 
 
 def _configure(places: Places, settings: Settings, jars: Path, ports: Ports) -> None:
@@ -248,18 +210,16 @@ def _await_ready(places: Places, settings: Settings, pid: int, ports: Ports, off
                     connection.read("RETURN 1 AS one")
                     version = connection.version
             except StoreError:
-                if not process.alive(pid):
+                if not process.alive(pid) or _disk_full(process.said_since(places.home, places.log, offset)):
                     raise _why_ended(places, offset) from None
-                if time.monotonic() > deadline - 1:
-                    raise
             else:
-                _write_state(places, pid, ports, uri, version)
+                state.write(places, pid, ports, uri, version)
                 return target
         time.sleep(0.1)
     raise StoreError(
         f"the server did not answer within {READY_SECONDS:.0f} s",
         where=uri,
-        next_step=f"read {places.log}",
+        next_step="read the log: atlas server logs",
     )
 
 
@@ -274,49 +234,6 @@ def _settle_password(places: Places, target: Target) -> None:
         # Changed before, and cut before the file went: then the kept password works.
         Connection(target).close()
     places.first_password.unlink()
-
-
-def _write_state(places: Places, pid: int, ports: Ports, uri: str, version: str) -> None:
-    state = {
-        "pid": pid,
-        "created": process.created(pid),
-        "uri": uri,
-        "browser": f"http://127.0.0.1:{ports.http}/browser/",
-        "version": version,
-    }
-    write_atomic(places.state, json.dumps(state, indent=1) + "\n")
-
-
-def _state(places: Places) -> dict[str, Any]:
-    try:
-        state = json.loads(places.state.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
-def _running_state(places: Places) -> dict[str, Any] | None:
-    state = _state(places)
-    pid, created = state.get("pid"), state.get("created")
-    if not isinstance(pid, int) or not isinstance(created, float):
-        return None
-    return state if process.alive(pid) and abs((process.created(pid) or 0.0) - created) < 1.0 else None
-
-
-def _refuse_newer(places: Places) -> None:
-    wrote = str(_state(places).get("version", NEO4J_VERSION))
-    if _numbers(wrote) > _numbers(NEO4J_VERSION):
-        raise StoreError(
-            "the store was written by a newer Neo4j",
-            where=places.home,
-            expected=f"{NEO4J_VERSION} or older",
-            got=wrote,
-            next_step="use the newer version of this program, or another ATLAS_HOME",
-        )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
 
 
 def _target(places: Places, uri: str, settings: Settings) -> Target:
@@ -336,23 +253,7 @@ def _write_password(places: Places) -> None:
         write_atomic(places.password, secrets.token_urlsafe(24), mode=0o600)
 
 
-def _ports(places: Places, *, fresh: bool) -> Ports:
-    """The kept ports, or new free ones when there are none, one is taken, or `fresh` is asked."""
-    path = places.run / "ports.json"
-    try:
-        kept = Ports(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        kept = None
-    if kept is not None and (
-        process.of_home(places.home) or (not fresh and process.free(kept.bolt, kept.http))
-    ):
-        return kept
-    ports = Ports(*process.free_ports(2))
-    write_atomic(path, json.dumps({"bolt": ports.bolt, "http": ports.http}) + "\n")
-    return ports
-
-
-def _memory(settings: Settings) -> Any:
+def _memory(settings: Settings) -> Memory:
     return plan_memory(
         memory_limit(psutil.virtual_memory().total),
         heap=settings.atlas_heap,
@@ -368,7 +269,7 @@ def _why_ended(places: Places, offset: int) -> AtlasError | _PortTakenError:
     said = process.said_since(places.home, places.log, offset)
     if "Address already in use" in said or "PortBindException" in said:
         return _PortTakenError()
-    if any(words in said for words in ("No space left on device", "File too large", "Disk quota exceeded")):
+    if _disk_full(said):
         return DiskError(
             "the server cannot write: the disk is full",
             where=places.home,
@@ -381,11 +282,17 @@ def _why_ended(places: Places, offset: int) -> AtlasError | _PortTakenError:
     )
 
 
+def _disk_full(said: str) -> bool:
+    return any(
+        words in said for words in ("No space left on device", "File too large", "Disk quota exceeded")
+    )
+
+
 @contextmanager
 def _locked(places: Places) -> Iterator[None]:
     with disk_errors(places.root):
         places.run.mkdir(parents=True, exist_ok=True)
-        os.chmod(places.run, 0o700)
+        places.run.chmod(0o700)
         lock = FileLock(places.run / "lock", timeout=LOCK_SECONDS)
     try:
         with lock:

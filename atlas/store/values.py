@@ -1,4 +1,4 @@
-"""What comes back from the database, as plain Python values: nothing beyond the connection knows the driver."""
+"""What comes back from the database as plain Python: beyond the connection nothing knows the driver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class GraphNode:
-    """A node. `key` tells nodes of one result apart and means nothing beyond it; the identity is `properties["id"]`."""
+    """A node. `key` tells nodes of one result apart; the identity is `properties["id"]`."""
 
     labels: tuple[str, ...]
     properties: Mapping[str, Any]
@@ -67,6 +67,18 @@ class PlanNode:
     rows: int | None
     children: tuple[PlanNode, ...]
 
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> PlanNode:
+        """The operator tree as the server sends it: nested maps of operatorType, args and children."""
+        arguments = tree.get("args", {})
+        return cls(
+            operator=tree["operatorType"].partition("@")[0],
+            details=str(arguments.get("Details", "")),
+            hits=arguments.get("DbHits"),
+            rows=arguments.get("Rows"),
+            children=tuple(cls.of(child) for child in tree.get("children", ())),
+        )
+
     def walk(self) -> Iterator[PlanNode]:
         """This operator and all below it."""
         yield self
@@ -81,7 +93,7 @@ class Plan:
     Attributes
     ----------
     kind : "r", "rw", "w" or "s" (schema and administration).
-    notices : (code, description) of every notice the server gave, such as a deprecation or a Cartesian product.
+    notices : (code, description) of every notice of the server, such as a deprecation or a Cartesian product.
     """
 
     kind: str

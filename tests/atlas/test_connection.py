@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atlas.errors import QueryError, StoreError
-from atlas.store.connection import Connection, check_version
+from atlas.store.connection import Connection
 from atlas.store.values import GraphNode, GraphPath, GraphRelationship
 
 pytestmark = pytest.mark.server
