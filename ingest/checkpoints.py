@@ -1,4 +1,4 @@
-"""Weights: reading a checkpoint, fitting it to a module, its digest. Nothing is ever unpickled but tensors."""
+"""Weights: reading a checkpoint, fitting it to a module, its digest. Only tensors are ever unpickled."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PREFIXES = ("module.", "_orig_mod.")
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The state dict in a file, on the CPU.
 
-    ``*.safetensors`` is read as such, anything else by ``torch.load(weights_only=True)``. A state dict nested under
-    ``state_dict``, ``model_state_dict`` or ``model`` and the prefixes of DataParallel and ``torch.compile`` are
-    undone.
+    ``*.safetensors`` is read as such, anything else by ``torch.load(weights_only=True)``. Nesting under
+    ``state_dict``, ``model_state_dict`` or ``model`` is undone, and the prefixes of DataParallel and
+    ``torch.compile``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A traced graph without in-place operations: what was written into a tensor is read from the operation's result."""
+"""A traced graph without in-place operations: what was written into a tensor is read from the result."""
 
 from __future__ import annotations
 
@@ -23,8 +23,22 @@ _OPERATORS: dict[object, Callable[..., Any]] = {
     operator.ior: operator.or_,
 }
 _VIEWS = frozenset(
-    "getitem view reshape transpose permute flatten unflatten squeeze unsqueeze expand chunk split narrow select t "
-    "contiguous to movedim swapaxes unbind detach dropout stochastic_depth".split()
+    [
+        *(
+            "getitem",
+            "view",
+            "reshape",
+            "flatten",
+            "unflatten",
+            "squeeze",
+            "unsqueeze",
+            "expand",
+            "contiguous",
+            "to",
+        ),
+        *("transpose", "t", "permute", "movedim", "swapaxes", "chunk", "split", "unbind", "narrow", "select"),
+        *("detach", "dropout", "stochastic_depth"),
+    ]
 )
 _VIEW_MODULES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 

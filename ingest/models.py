@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -19,13 +15,12 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
-from torchvision.transforms.functional import pil_to_tensor
 
 from atlas.errors import ModelError
 from ingest.checkpoints import check_finite, load_into, read_checkpoint, weights_digest
+from ingest.factories import Transform, call_factory, seeded, unit_scale
 from ingest.segments import OUTPUT, Trace
 
-Transform = Callable[[Image.Image], Tensor]
 Built = tuple[nn.Module, Transform | None, str, tuple[str, ...] | None]
 RANDOM = "random"
 
@@ -60,25 +55,11 @@ class VisionModel:
     digest: str
     """SHA-256 of the weights, 64 hex digits."""
     source: str
-    """``torchvision:ResNet50_Weights.IMAGENET1K_V2``, ``checkpoint:file``, ``random:seed`` or ``factory:name``."""
+    """``torchvision:ResNet50_Weights.IMAGENET1K_V2``, ``checkpoint:file``, ``random:seed``, ``factory:f``."""
     categories: tuple[str, ...] | None
     outputs: int
     input_shape: tuple[int, int, int]
     trace: Trace
-
-
-class UnitScale:
-    """The transform of a model that brings none: the image as it is, scaled to [0, 1], (C, H, W) float32."""
-
-    def __init__(self, channels: int, size: tuple[int, int]) -> None:
-        self.channels = channels
-        self.size = size
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        return pil_to_tensor(image.convert("L" if self.channels == 1 else "RGB")).float().div_(255)
-
-    def __repr__(self) -> str:
-        return f"UnitScale(channels={self.channels}, size={self.size[0]}x{self.size[1]})"
 
 
 def load_model(spec: ModelSpec) -> VisionModel:
@@ -88,8 +69,8 @@ def load_model(spec: ModelSpec) -> VisionModel:
 
     Raises
     ------
-    ModelError : unknown name or weights, failed download, a factory, checkpoint or device that cannot be used, weights
-        that are not finite, or a module that cannot be traced.
+    ModelError : unknown name or weights, failed download, a factory, checkpoint or device that cannot be
+        used, weights that are not finite, or a module that cannot be traced.
     """
     device = _device(spec.device)
     own = ":" in spec.model
@@ -98,7 +79,7 @@ def load_model(spec: ModelSpec) -> VisionModel:
     module = module.eval().requires_grad_(False)
     digest = weights_digest(module)
     if transform is None:
-        transform = _unit_scale(module, spec)
+        transform = unit_scale(module, spec.image_size, spec.model)
     shape = _input_shape(transform, spec)
     trace = Trace(module.to(device), shape)
     if own:
@@ -141,7 +122,7 @@ def _build_torchvision(spec: ModelSpec) -> Built:
         raise ModelError(
             "no torchvision classifier of this name",
             where=spec.model,
-            next_step=f"closest: {', '.join(close) or 'none'}; your own model is --model package.module:factory",
+            next_step=f"closest: {', '.join(close) or 'none'}; your own is --model package.module:factory",
         )
     enum = get_model_weights(spec.model)
     transform: Transform = enum.DEFAULT.transforms()
@@ -149,12 +130,12 @@ def _build_torchvision(spec: ModelSpec) -> Built:
         if spec.weights is not None:
             raise ModelError("both weights and a checkpoint", where=spec.model, next_step="give one of them")
         state = read_checkpoint(spec.checkpoint)
-        module = _random(lambda: _bare(spec.model, **_fitting(spec.model, state)), 0)
+        module = seeded(lambda: _bare(spec.model, **_fitting(spec.model, state)), 0)
         load_into(module, state, where=spec.checkpoint.name)
         return module, transform, f"checkpoint:{spec.checkpoint.name}", None
     seed = _random_seed(spec)
     if seed is not None:
-        return _random(lambda: _bare(spec.model), seed), transform, f"{RANDOM}:{seed}", None
+        return seeded(lambda: _bare(spec.model), seed), transform, f"{RANDOM}:{seed}", None
     weights = _weights(enum, spec)
     try:
         module = get_model(spec.model, weights=weights)
@@ -223,88 +204,14 @@ def _build_own(spec: ModelSpec) -> Built:
         raise ModelError(
             "weights by name belong to torchvision models",
             where=spec.model,
-            got=spec.weights,
             expected="--checkpoint FILE, or the factory's own weights",
+            got=spec.weights,
         )
-    seed = _random_seed(spec) or 0
-    with _working_directory_importable():
-        factory = _factory(spec.model)
-        try:
-            built = _random(factory, seed)
-        except Exception as error:  # whatever the user's factory raises
-            raise ModelError(
-                "the model factory fails",
-                where=spec.model,
-                got=f"{type(error).__name__}: {error}",
-                expected="a module",
-            ) from error
-    module, transform = built if isinstance(built, tuple) and len(built) == 2 else (built, None)
-    if not isinstance(module, nn.Module) or not (transform is None or callable(transform)):
-        raise ModelError(
-            "the model factory returns something else",
-            where=spec.model,
-            expected="a torch.nn.Module, or (module, transform)",
-            got=type(built).__name__,
-        )
+    module, transform = call_factory(spec.model, _random_seed(spec) or 0)
     if spec.checkpoint is None:
         return module, transform, f"factory:{spec.model}", None
     load_into(module, read_checkpoint(spec.checkpoint), where=spec.checkpoint.name)
     return module, transform, f"checkpoint:{spec.checkpoint.name}", None
-
-
-def _factory(name: str) -> Callable[[], Any]:
-    module_name, _, attribute = name.partition(":")
-    try:
-        found = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises on import
-        raise ModelError(
-            "the model's module cannot be imported",
-            where=module_name,
-            got=f"{type(error).__name__}: {error}",
-            expected="a module of this environment or of the current folder",
-        ) from error
-    factory = getattr(found, attribute, None)
-    if not callable(factory):
-        close = difflib.get_close_matches(attribute, vars(found), n=3)
-        raise ModelError(
-            "no such factory",
-            where=name,
-            expected="a function",
-            next_step=f"closest: {', '.join(close) or 'none'}",
-        )
-    made: Callable[[], Any] = factory
-    return made
-
-
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
-
-
-def _random(build: Callable[[], Any], seed: int) -> Any:
-    """Build with the global generator at a seed, and put the generator back."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build()
-
-
-def _unit_scale(module: nn.Module, spec: ModelSpec) -> UnitScale:
-    if spec.image_size is None:
-        raise ModelError(
-            "the model has no transform and its input size is unknown",
-            where=spec.model,
-            expected="(module, transform) from the factory, or images of one size",
-            got="a module alone",
-            next_step="name the images with --data, or return a transform",
-        )
-    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    return UnitScale(3 if first is None else first.in_channels, spec.image_size)
 
 
 def _input_shape(transform: Transform, spec: ModelSpec) -> tuple[int, int, int]:
@@ -329,7 +236,7 @@ def _input_shape(transform: Transform, spec: ModelSpec) -> tuple[int, int, int]:
 
 @torch.no_grad()
 def _check_trace(module: nn.Module, trace: Trace, shape: tuple[int, int, int], spec: ModelSpec) -> None:
-    """The traced graph must compute what the module computes: a factory may branch on values or hook its outputs."""
+    """A factory may branch on values or hook its outputs; the traced graph must compute the same."""
     parameter = next(module.parameters(), torch.empty(0))
     noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     x = noise.to(parameter.device, parameter.dtype)

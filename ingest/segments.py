@@ -1,8 +1,8 @@
-"""The cut: for two nodes a → b of a traced model, the function F_ab, every other input frozen at its clean value.
+"""The cut: for nodes a → b of a traced model, the function F_ab, all its other inputs frozen at clean values.
 
-Notation: x (B, 3, H, W) images; ``a``, ``b`` nodes; a batch of interventions is B tensors at ``a`` of one image.
-One object serves GCC's ablation, CLA's gradients, PURE's relevance and GIG's path integral (torch.fx,
-Reed et al. 2022, gives the graph; the cut is ours).
+Notation: x (B, 3, H, W) images; a, b nodes; a batch of interventions is B tensors at ``a`` of one image. One
+object serves GCC's ablation, CLA's gradients, PURE's relevance and GIG's path integral (the graph is
+torch.fx's, Reed et al. 2022; the cut is ours).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Trace:
         ----------
         x : (B, *input_shape).
         nodes : node names; "output" is the logits.
-        edits : node → function applied to its value; everything later reads, and the result holds, what it returns.
+        edits : node → function applied to its value; later nodes read, and the result holds, what it returns.
 
         Returns
         -------
@@ -123,7 +123,7 @@ class Trace:
         return Segment(a, b, tuple(n.name for n in held), program)
 
     def _freezable(self, node: fx.Node) -> bool:
-        """Sizes, and tensors whose batch axis is not the first, are computed again from what they come from."""
+        """Sizes, and tensors whose batch axis is not the first, are computed again from what made them."""
         return node is self._input or node.name in self.graph.shapes
 
     def _program(self, nodes: Sequence[str], edited: Sequence[str]) -> fx.GraphModule:
@@ -157,7 +157,7 @@ class Trace:
         return fx.GraphModule(self.graph.module, graph)
 
     def _node(self, name: str) -> fx.Node:
-        node = self._nodes.get(self.graph.output if name == OUTPUT else name)
+        node: fx.Node | None = self._nodes.get(self.graph.output if name == OUTPUT else name)
         if node is None:
             close = difflib.get_close_matches(name, self._nodes, n=3)
             raise ModelError(
@@ -169,7 +169,7 @@ class Trace:
 
 
 class Segment:
-    """F_ab of a traced model: b's tensor as a function of a's, everything that a does not reach given from outside."""
+    """F_ab of a traced model: b's tensor as a function of a's, what a does not reach given from outside."""
 
     def __init__(self, a: str, b: str, frozen: tuple[str, ...], program: fx.GraphModule) -> None:
         self.a = a
@@ -206,7 +206,7 @@ class Segment:
         return end
 
     def bind(self, clean: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
-        """F_ab with its frozen inputs held at clean values, which may come with others (as from ``Trace.values``)."""
+        """F_ab with its frozen inputs held at clean values; ``clean`` may hold others too."""
         held = {name: clean[name] for name in self.frozen if name in clean}
         return lambda a: self(a, held)
 

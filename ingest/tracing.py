@@ -1,8 +1,9 @@
 """From a module to one pure FX graph: every module and operation named, nothing in place, every shape known.
 
-The traced copy shares the parameters of the module it comes from and nothing else: the module's modes, hooks and
-``inplace`` flags stay as they were. Two things that PyTorch hides inside one call are opened, so that layers can
-be put there: the heads of ``nn.MultiheadAttention`` (``….heads``) and the class token of a ViT block (``….cls``).
+The traced copy shares the parameters of its module and nothing else: the module's modes, hooks and
+``inplace`` flags stay as they were. Two things that PyTorch hides inside one call are opened, so that layers
+can be put there: the heads of ``nn.MultiheadAttention`` (``….heads``) and the class token of a ViT block
+(``….cls``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional as F
+from torch.nn.functional import linear, scaled_dot_product_attention
 from torchvision.models.vision_transformer import EncoderBlock
 
 from atlas.errors import ModelError
@@ -36,15 +37,16 @@ class TracedGraph:
     owners: Mapping[str, str]
     """Node → name of the innermost module call it was made in."""
     shapes: Mapping[str, tuple[int, ...]]
-    """Node → shape of one image's tensor, for nodes whose axis 0 is the batch and whose other axes do not depend on it."""
+    """Node → shape of one image's tensor, for nodes with the batch in axis 0 and in no other."""
     output: str
     """The node of the logits."""
 
 
 class OpenAttention(nn.Module):
-    """Self-attention with the weights of an ``nn.MultiheadAttention``, its heads' output visible as ``heads``.
+    """Self-attention with the weights of an ``nn.MultiheadAttention``, its heads visible as ``heads``.
 
-    A call that is not plain self-attention (masks, weights wanted, other keys) goes to the original as a whole.
+    A call that is no plain self-attention (masks, weights wanted, other keys) goes to the original as a
+    whole.
     """
 
     def __init__(self, whole: nn.MultiheadAttention) -> None:
@@ -62,15 +64,16 @@ class OpenAttention(nn.Module):
         if not self.plain or args or wanted or masks != [None, None] or not (query is key is value):
             whole: tuple[Tensor, Tensor | None] = self.whole(query, key, value, *args, **kwargs)
             return whole
-        qkv = F.linear(query, self.whole.in_proj_weight, self.whole.in_proj_bias)
-        qkv = qkv.unflatten(-1, (3, self.whole.num_heads, self.whole.head_dim)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        qkv = linear(query, self.whole.in_proj_weight, self.whole.in_proj_bias)
+        parts = torch.unflatten(qkv, -1, (3, self.whole.num_heads, self.whole.head_dim))
+        qkv = parts.permute(2, 0, 3, 1, 4)
+        mixed = scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
         joined = self.heads(mixed.transpose(1, 2).flatten(2))
-        return F.linear(joined, self.whole.out_proj.weight, self.whole.out_proj.bias), None
+        return linear(joined, self.whole.out_proj.weight, self.whole.out_proj.bias), None
 
 
 class PathTracer(fx.Tracer):
-    """Symbolic tracer that remembers which node each module call returned and where each operation was made."""
+    """Tracer that remembers which node each module call returned and where each operation was made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +83,7 @@ class PathTracer(fx.Tracer):
         self._calls: list[str] = [""]
         self._taken: set[str] = set()
 
-    def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:  # type: ignore[override]
+    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         self._taken = {""}
         graph = super().trace(root, concrete_args)
         operations = [n for n in graph.nodes if n.op in ("call_function", "call_method", "get_attr")]
