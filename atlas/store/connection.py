@@ -190,17 +190,19 @@ def connect(
     from atlas.store import local
 
     settings = settings or load_settings()
-    if settings.neo4j_uri is None:
-        target = local.running_target(settings) or local.start(settings, notify=notify)
-    else:
-        password = settings.neo4j_password
-        target = Target(
-            uri=settings.neo4j_uri,
-            user=settings.neo4j_user,
-            password=None if password is None else password.get_secret_value(),
-            database=settings.neo4j_database,
-        )
+    target = (
+        foreign_target(settings) or local.running_target(settings) or local.start(settings, notify=notify)
+    )
     return Connection(target, retry_seconds=retry_seconds, strict=strict)
+
+
+def foreign_target(settings: Settings) -> Target | None:
+    """The database that `NEO4J_URI` names, or None when the managed server is meant."""
+    if settings.neo4j_uri is None:
+        return None
+    password = settings.neo4j_password
+    secret = None if password is None else password.get_secret_value()
+    return Target(settings.neo4j_uri, settings.neo4j_user, secret, settings.neo4j_database)
 
 
 def change_password(target: Target, new: str) -> None:

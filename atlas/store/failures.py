@@ -40,7 +40,7 @@ def translated(error: Exception, where: str) -> AtlasError:
         )
     if code.endswith("DatabaseNotFound"):
         return StoreError(first, where=where, next_step="correct NEO4J_DATABASE")
-    if code.startswith("Neo.ClientError.Statement"):
+    if code.startswith(("Neo.ClientError.Statement", "Neo.ClientError.Procedure")):
         return QueryError(f"the server refuses the query, saying {first!r}", next_step="correct the Cypher")
     return StoreError(f"the database reports an error, saying {first!r} [{code}]", where=where)
 

@@ -37,46 +37,11 @@ Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class ServerStatus:
-    """What `atlas server status --json` prints, field by field."""
-
-    running: bool
-    managed: bool
-    uri: str | None
-    user: str
-    password_file: str | None
-    browser: str | None
-    pid: int | None
-    home: str | None
-    log: str | None
-    version: str | None
-
-
-@dataclass(frozen=True)
 class Launch:
     """How to start the process: Java options after our own, and a command that executes what follows it."""
 
     java: tuple[str, ...] = ()
     wrapper: tuple[str, ...] = ()
-
-
-def status(settings: Settings) -> ServerStatus:
-    """The managed server of `settings` as it is now; asks files and the process table, not the database."""
-    places = Places(settings.atlas_home)
-    running = state.running(places)
-    known = running or state.read(places)
-    return ServerStatus(
-        running=running is not None,
-        managed=True,
-        uri=known.get("uri"),
-        user=USER,
-        password_file=str(places.password),
-        browser=known.get("browser"),
-        pid=None if running is None else running["pid"],
-        home=str(places.home),
-        log=str(places.log),
-        version=known.get("version", NEO4J_VERSION),
-    )
 
 
 def running_target(settings: Settings) -> Target | None:
@@ -152,12 +117,6 @@ def admin(settings: Settings, *arguments: str) -> str:
     """
     places = Places(settings.atlas_home)
     return process.admin(ensure_jars(settings), places.home, arguments)
-
-
-def log_tail(settings: Settings, lines: int = 50) -> list[str]:
-    """The last lines of the server's log; empty when it never ran."""
-    path = Places(settings.atlas_home).log
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if path.is_file() else []
 
 
 def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch) -> Target:
