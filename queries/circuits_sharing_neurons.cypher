@@ -1,0 +1,20 @@
+// name: circuits_sharing_neurons
+// summary: The circuits that share most neurons with a circuit, by Jaccard.
+// params:
+//   circuit: circuit — circuit id
+//   limit: integer = 20 — rows at most
+// returns:
+//   circuit: string — the other circuit
+//   target: string — what it explains
+//   shared: integer — neurons in both
+//   size: integer — neurons of the other circuit
+//   jaccard: float — shared / neurons in either, in [0, 1]
+// key: circuit
+// cost: lookup
+MATCH (mine:Circuit {id: $circuit})-[:INCLUDES]->(n:Neuron)<-[:INCLUDES]-(other:Circuit)
+WITH mine, other, count(n) AS shared
+WITH mine, other, shared, COUNT { (other)-[:INCLUDES]->(:Neuron) } AS size
+WITH other, shared, size, toFloat(shared) / (COUNT { (mine)-[:INCLUDES]->(:Neuron) } + size - shared) AS jaccard
+RETURN other.id AS circuit, other.target AS target, shared, size, jaccard
+ORDER BY jaccard DESC, circuit
+LIMIT $limit
