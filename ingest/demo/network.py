@@ -1,7 +1,8 @@
 """The demo's network: a small residual network whose block outputs are wide and whose inside is narrow.
 
-Circuits of a few dozen neurons are a small share of a network only where the network has thousands of neurons;
-a bottleneck block (He et al. 2015, arXiv 1512.03385, section 4.1) gives many output channels for few weights.
+Circuits of a few dozen neurons are a small share of a network only where the network has thousands of
+neurons; a bottleneck block (He et al. 2015, arXiv 1512.03385, section 4.1) gives many output channels for few
+weights.
 Modules are named as in torchvision: blocks ``layer1.0`` … ``layer4.1``, classifier ``fc``.
 """
 
@@ -56,10 +57,12 @@ class Bottleneck(nn.Module):
 
 
 class DigitPairNet(nn.Module):
-    """(B, 3, 64, 64) in [0, 1] → (B, 20) logits; 2,560 neurons in eight blocks on 16², 8², 8², 4² positions."""
+    """(B, 3, 64, 64) in [0, 1] → (B, 20) logits; 2,560 neurons in eight blocks."""
 
     def __init__(self) -> None:
         super().__init__()
+        # Every canvas at one contrast: else bright canvases fill the lists of all neurons.
+        self.norm = nn.InstanceNorm2d(3)
         self.conv1 = nn.Conv2d(3, STEM, 5, 2, 2, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM)
         self.relu = nn.ReLU()
@@ -75,7 +78,7 @@ class DigitPairNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, 64, 64) → logits (B, 20), classes in the order of :data:`ingest.demo.digits.CLASSES`."""
-        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn1(self.conv1(self.norm(x))))
         for number in range(1, len(STAGES) + 1):
             x = self.get_submodule(f"layer{number}")(x)
         logits: Tensor = self.fc(self.avgpool(x).flatten(1))
