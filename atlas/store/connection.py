@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -155,6 +156,7 @@ class Connection:
         with (
             _errors(self.target.uri),
             self._session("READ", notifications_min_severity="INFORMATION") as session,
+            warnings.catch_warnings(action="ignore"),  # the notices are what the caller came for
         ):
             result = session.run(cypher, dict(params or {}))
             columns = tuple(result.keys())

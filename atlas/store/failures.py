@@ -69,7 +69,7 @@ def check_version(agent: str, where: str) -> str:
 
 
 def _unreachable(said: str, where: str) -> StoreError:
-    if "looks like HTTP" in said or "Bolt handshake" in said:
+    if re.search("looks like HTTP|Bolt handshake|incomplete handshake", said):
         return _other_protocol(where)
     if re.search(r"SSL|certificate", said):
         return StoreError(
