@@ -51,8 +51,8 @@ class Cut:
 
 def channel_means(values: Tensor, axis: int) -> Tensor:
     """(R, D): mean over all positions of values in raw layout."""
-    flat: Tensor = values.movedim(axis, 1).flatten(2)
-    return flat.mean(2)
+    moved = values.movedim(axis, 1)
+    return moved if moved.dim() == 2 else moved.flatten(2).mean(2)
 
 
 def rows_per_chunk(a: Tensor, target: Tensor, budget: int = CHUNK_BYTES) -> int:
