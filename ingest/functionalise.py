@@ -87,13 +87,6 @@ def functionalise(module: nn.Module, graph: fx.Graph, names: Mapping[str, str]) 
         module.get_submodule(name).inplace = False  # type: ignore[assignment]
 
 
-def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
-    """``x[index] = value`` on a copy."""
-    out = x.clone()
-    out[index] = value
-    return out
-
-
 def _is_view(module: nn.Module, node: fx.Node) -> bool:
     if not node.all_input_nodes:
         return False
@@ -113,9 +106,6 @@ def _rewrite(node: fx.Node) -> bool:
         return False
     if node.target in _OPERATORS:
         node.target = _OPERATORS[node.target]
-        return True
-    if node.target is operator.setitem:
-        node.target = set_item
         return True
     name = getattr(node.target, "__name__", "")
     if _is_inplace_name(name) and hasattr(torch, name[:-1]):
