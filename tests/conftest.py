@@ -11,6 +11,7 @@ Usage
                 deprecations) are errors. Indexes and constraints stay: they cost seconds to make, so make
                 them with IF NOT EXISTS, or clear them with the next fixture.
 `bare_connection`  the same, also without any index or constraint.
+`golden`        the golden graph, made once per module, for tests that only read it.
 `server`        session-wide; `server.settings` (atlas.store.settings.Settings of the running managed
                 server) and `server.environment` (variables for a subprocess that shall find it).
 `server_environment`  sets those variables in this process for one test, for in-process CLI runs.
@@ -21,6 +22,7 @@ Without the server fixture nothing is started. Nothing here is ever skipped.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -32,7 +34,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from atlas.store import local
+from atlas.schema import TABLES, statements
+from atlas.store import local, prepare
 from atlas.store.connection import Connection
 from atlas.store.jars import NEO4J_VERSION, ensure_jars
 from atlas.store.settings import Settings
@@ -138,7 +141,7 @@ def connection(_open_connection: Connection) -> Connection:
 def bare_connection(connection: Connection) -> Connection:
     """A connection to an empty database without indexes and constraints."""
     for kind in ("CONSTRAINT", "INDEX"):
-        names = connection.auto(f"SHOW {kind}S YIELD name, type WHERE type <> 'LOOKUP' RETURN name").rows
+        names = connection.auto(f"SHOW {kind} YIELD name, type WHERE type <> 'LOOKUP' RETURN name").rows
         for (name,) in names:
             connection.auto(f"DROP {kind} `{name}` IF EXISTS")
     return connection
@@ -150,3 +153,28 @@ def server_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     return server.environment
+
+
+@pytest.fixture(scope="module")
+def golden(_open_connection: Connection) -> Connection:
+    """A connection to the golden graph, `tests/queries/graph.json`; for modules that only read.
+
+    Prepared as a load would, so that the server knows every name of the schema and warns of none.
+    """
+    _open_connection.auto("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 1000 ROWS")
+    prepare.introduce(_open_connection)
+    prepare.constrain(_open_connection)
+    graph = json.loads((Path(__file__).parent / "queries" / "graph.json").read_text(encoding="utf-8"))
+    for run, rows in graph.items():
+        _load(_open_connection, run, rows)
+    _open_connection.auto("CALL db.resampleOutdatedIndexes()")
+    _open_connection.auto("CALL db.clearQueryCaches()")
+    return _open_connection
+
+
+def _load(connection: Connection, run: str, rows: dict[str, list[dict[str, Any]]]) -> None:
+    for name in sorted(rows, key=list(TABLES).index):
+        columns = [column.name for column in TABLES[name].columns]
+        values = [[row.get(column) for column in columns] for row in rows[name]]
+        result = connection.write(statements.load(TABLES[name]), {"rows": values, "run": run})
+        assert result.rows == ((len(values),),), name

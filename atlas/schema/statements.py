@@ -13,17 +13,17 @@ from atlas.schema.core import Index, NodeType, RelationshipType, Table
 BATCH = 10_000
 
 
-def constraints() -> list[str]:
-    """One uniqueness constraint on ``id`` per label."""
-    return [
-        f"CREATE CONSTRAINT {label.lower()}_id IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE"
-        for label in NODE_TYPES
-    ]
+def definitions() -> dict[str, str]:
+    """Statements that create the constraints, then the indexes, by name; each does nothing if it is there."""
+    return {f"{label.lower()}_id": constraint(label) for label in NODE_TYPES} | {
+        index.name: _index(index) for index in INDEXES
+    }
 
 
-def indexes() -> list[str]:
-    """Range, full-text and vector indexes."""
-    return [_index(index) for index in INDEXES]
+def constraint(label: str) -> str:
+    """The uniqueness constraint on ``id`` of one label."""
+    name = NODE_TYPES[label].label
+    return f"CREATE CONSTRAINT {name.lower()}_id IF NOT EXISTS FOR (n:{name}) REQUIRE n.id IS UNIQUE"
 
 
 def _index(index: Index) -> str:
@@ -83,13 +83,13 @@ def _join(name: str) -> str:
 
 
 def missing_end(table: Table) -> str:
-    """Statement that returns the first of ``$rows`` with an end that is not there, as label and id."""
+    """Statement that returns the first of ``$rows`` with an end that is not there: its place, label and id."""
     return (
         "UNWIND range(0, size($rows) - 1) AS i "
         f"OPTIONAL MATCH (a:{table.start} {{id: $rows[i][0]}}) "
         f"OPTIONAL MATCH (b:{table.end} {{id: $rows[i][1]}}) "
         "WITH i, a, b WHERE a IS NULL OR b IS NULL "
-        f"RETURN CASE WHEN a IS NULL THEN '{table.start}' ELSE '{table.end}' END AS label, "
+        f"RETURN i, CASE WHEN a IS NULL THEN '{table.start}' ELSE '{table.end}' END AS label, "
         "CASE WHEN a IS NULL THEN $rows[i][0] ELSE $rows[i][1] END AS id ORDER BY i LIMIT 1"
     )
 
@@ -111,6 +111,14 @@ def removal() -> list[str]:
 def _delete(pattern: str, verb: str, own: bool) -> str:
     mine = "x.run = $run" if own else "x.runs = [$run]"
     return f"MATCH {pattern} WHERE {mine} CALL (x) {{ {verb} x }} IN TRANSACTIONS OF {BATCH} ROWS"
+
+
+def owners(label: str) -> str:
+    """Statement that returns the ids of all other runs on the shared nodes of one label that ``$run`` wrote."""
+    return (
+        f"MATCH (x:{NODE_TYPES[label].label}) WHERE $run IN x.runs UNWIND x.runs AS other "
+        "WITH DISTINCT other WHERE other <> $run RETURN collect(other) AS others"
+    )
 
 
 def release(wrote: Mapping[str, Sequence[str]]) -> list[str]:
