@@ -56,7 +56,7 @@ class OverlapRows:
 
     def __init__(self, lists: Lists) -> None:
         self._marks = [membership(top.indices, lists.rows) for top in lists.roots]
-        self._length = lists.roots[0].indices.shape[1]
+        self.length = lists.roots[0].indices.shape[1]
 
     def counts(self, layer: int, sources: Ints) -> NDArray[np.int32]:
         """(R, D) images in both root lists, for sources (R,) of a layer and all channels of the next."""
@@ -66,7 +66,7 @@ class OverlapRows:
 
     def rows(self, layer: int, sources: Ints) -> Array:
         """(R, D) S_SF."""
-        return self.counts(layer, sources) / float(self._length)
+        return self.counts(layer, sources) / float(self.length)
 
 
 def sensitivities(

@@ -1,0 +1,244 @@
+"""GCC over the whole data set: S_SF of all pairs, and S_NS averaged over each source's best images (`FLOWS_TO`).
+
+Notation: C sources, D targets of one pair; K images a source is averaged over (the first of its root list).
+M : (C, D) mean S_NS.      V : (C, D) its variance over the K images.     n : (C, D) images in both root lists.
+
+Work is grouped by image: an image runs once, and with it every source that lists it. The dense sums of a pair never
+leave this module: per source only the best targets are kept, so that a graph can hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ingest.methods.gcc import OverlapRows, sensitivities
+from ingest.methods.gcc_job import GccParameters, Lists, Loader, Pair, clean_values
+from ingest.numerics.sensitivity import normalised
+from ingest.segments import Trace
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+SUM_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The stored edges of one pair, arrays of one length E, by source, then strongest first.
+
+    layer : ordinal of the source's layer.      source, target : channels.
+    sensitivity, std : mean and population deviation of S_NS over ``n`` images.      overlap : S_SF.
+    images : images in both root lists.      identity : carried on by a shortcut.
+    share : sensitivity over its sum over all sources of the target.      rank_in : among these, 1 the strongest.
+    rank_out : among all targets of the source.
+    capped : (C,) sources of which the cap left something out.
+    """
+
+    layer: int
+    source: Ints
+    target: Ints
+    sensitivity: Array
+    std: Array
+    n: Ints
+    overlap: Array
+    images: Ints
+    identity: Bools
+    share: Array
+    rank_in: Ints
+    rank_out: Ints
+    capped: Bools
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def pairs(self) -> set[tuple[int, int, int]]:
+        """{(layer, source, target)}."""
+        return {(self.layer, s, t) for s, t in zip(self.source.tolist(), self.target.tolist(), strict=True)}
+
+
+@dataclass
+class _Sums:
+    """Sums over images of one pair: S_NS and its square (C, D), rows (C,)."""
+
+    total: Array
+    square: Array
+    rows: Ints
+
+    @classmethod
+    def of(cls, pair: Pair) -> _Sums:
+        shape = (pair.source.channels, pair.target.channels)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape[0], np.int64))
+
+    def add(self, channels: Ints, s: Array) -> None:
+        """Rows s (R, D) of sources channels (R,), which may repeat."""
+        sources, inverse = np.unique(channels, return_inverse=True)
+        pick = sparse.csr_array(
+            (np.ones(len(channels)), (inverse, np.arange(len(channels)))), shape=(len(sources), len(channels))
+        )
+        self.total[sources] += pick @ s
+        self.square[sources] += pick @ (s * s)
+        np.add.at(self.rows, channels, 1)
+
+    def moments(self) -> tuple[Array, Array]:
+        """Mean and population standard deviation (C, D)."""
+        n = np.maximum(self.rows, 1)[:, None]
+        mean = self.total / n
+        return mean, np.sqrt(np.maximum(self.square / n - mean * mean, 0.0))
+
+
+def flows(
+    trace: Trace,
+    pairs: Sequence[Pair | None],
+    lists: Lists,
+    loader: Loader,
+    parameters: GccParameters,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Flow]:
+    """The stored edges of every pair, in order.
+
+    Parameters
+    ----------
+    trace, pairs : the model and its adjacent layers.
+    lists : the root lists give the images and the overlaps.
+    loader : rows of the store -> batches of images.
+    parameters : images a source, and what is kept.
+    progress : called with images done and images in all.
+    """
+    overlaps = OverlapRows(lists)
+    groups = list(_groups(pairs))
+    wanted = [_sources_by_image(group, pairs, lists, parameters.flow_images) for group in groups]
+    total = sum(len(by_image) for by_image in wanted)
+    done = 0
+    for group, by_image in zip(groups, wanted, strict=True):
+        sums = {layer: _Sums.of(pair) for layer, pair in group}
+        for count in _run(trace, group, by_image, loader, parameters, sums):
+            done += count
+            if progress is not None:
+                progress(done, total)
+        for layer, pair in group:
+            mean, std = sums.pop(layer).moments()
+            taken = np.array([min(parameters.flow_images, lists.roots[layer].indices.shape[1])])
+            yield keep(layer, pair, (mean, std, taken), overlaps, parameters)
+
+
+def _groups(pairs: Sequence[Pair | None]) -> Iterator[list[tuple[int, Pair]]]:
+    """Consecutive pairs whose dense sums fit in memory together, so that an image is run once for all of them."""
+    group: list[tuple[int, Pair]] = []
+    size = 0
+    for layer, pair in enumerate(pairs):
+        if pair is None:
+            continue
+        need = 16 * pair.source.channels * pair.target.channels
+        if group and size + need > SUM_BYTES:
+            yield group
+            group, size = [], 0
+        group.append((layer, pair))
+        size += need
+    if group:
+        yield group
+
+
+def _sources_by_image(
+    group: Sequence[tuple[int, Pair]], pairs: Sequence[Pair | None], lists: Lists, images: int
+) -> dict[int, dict[int, Ints]]:
+    """Row of the store -> pair -> the sources that list it among their best images; rows ascending."""
+    found: dict[int, dict[int, list[int]]] = {}
+    for layer, _ in group:
+        for channel, rows in enumerate(lists.roots[layer].indices[:, :images].tolist()):
+            for row in rows:
+                found.setdefault(row, {}).setdefault(layer, []).append(channel)
+    return {
+        row: {layer: np.array(channels) for layer, channels in found[row].items()} for row in sorted(found)
+    }
+
+
+@torch.inference_mode()
+def _run(
+    trace: Trace,
+    group: Sequence[tuple[int, Pair]],
+    by_image: dict[int, dict[int, Ints]],
+    loader: Loader,
+    parameters: GccParameters,
+    sums: dict[int, _Sums],
+) -> Iterator[int]:
+    layers = list({x.node: x for _, pair in group for x in (pair.source, pair.target)}.values())
+    for rows, batch in loader(list(by_image)):
+        clean = clean_values(trace, layers, [pair for _, pair in group], batch)
+        for layer, pair in group:
+            sources = [by_image[int(row)].get(layer, np.empty(0, np.int64)) for row in rows]
+            images = np.repeat(np.arange(len(sources)), [len(c) for c in sources])
+            channels = np.concatenate(sources)
+            if len(channels):
+                raw = sensitivities(pair, clean, images, channels, parameters.chunk_bytes)
+                sums[layer].add(channels, normalised(raw))
+        yield len(rows)
+
+
+def keep(
+    layer: int,
+    pair: Pair,
+    moments: tuple[Array, Array, Ints],
+    overlaps: OverlapRows,
+    parameters: GccParameters,
+) -> Flow:
+    """Prune one pair: per source the best by sensitivity and all of larger overlap, at most so many.
+
+    moments : mean and deviation of S_NS (C, D), and the images they rest on (1,).
+    """
+    mean, std, taken = moments
+    channels = len(mean)
+    counts = overlaps.counts(layer, np.arange(channels))
+    overlap = counts / float(overlaps.length)
+    order = np.argsort(-mean, axis=1, kind="stable")
+    rank_out = _places(order, axis=1)
+    rank_in = _places(np.argsort(-mean, axis=0, kind="stable"), axis=0)
+    chosen, capped = _chosen(mean, overlap, rank_out, parameters)
+    source, target = np.nonzero(chosen)
+    by_rank = np.lexsort((rank_out[source, target], source))
+    source, target = source[by_rank], target[by_rank]
+    at = (source, target)
+    sums = mean.sum(axis=0)
+    return Flow(
+        layer=layer,
+        source=source,
+        target=target,
+        sensitivity=mean[at],
+        std=std[at],
+        n=np.full(len(source), int(taken[0])),
+        overlap=overlap[at],
+        images=counts[at].astype(np.int64),
+        identity=(source == target) & pair.identity,
+        share=np.divide(mean[at], sums[target], out=np.zeros(len(source)), where=sums[target] > 0),
+        rank_in=rank_in[at] + 1,
+        rank_out=rank_out[at] + 1,
+        capped=capped,
+    )
+
+
+def _chosen(mean: Array, overlap: Array, rank_out: Ints, parameters: GccParameters) -> tuple[Bools, Bools]:
+    """Which pairs are kept (C, D), and of which sources the cap left something out (C,).
+
+    The cap first keeps the best by sensitivity, then the largest overlaps, ties by sensitivity.
+    """
+    best = (rank_out < parameters.keep_sensitivity) & (mean > 0)
+    wished = best | (overlap > parameters.keep_overlap)
+    capped = wished.sum(axis=1) > parameters.keep_most
+    for c in np.flatnonzero(capped):
+        index = np.flatnonzero(wished[c])
+        order = np.lexsort((rank_out[c, index], -overlap[c, index], ~best[c, index]))
+        wished[c, index[order[parameters.keep_most :]]] = False
+    return wished, capped
+
+
+def _places(order: Ints, axis: int) -> Ints:
+    places = np.empty_like(order)
+    shape = (1, -1) if axis == 1 else (-1, 1)
+    np.put_along_axis(places, order, np.arange(order.shape[axis]).reshape(shape), axis=axis)
+    return places
