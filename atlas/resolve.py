@@ -156,7 +156,12 @@ def _parsed(connection: Connection, text: str) -> tuple[str | None, Address]:
         return str(parsed.root), parsed
     if text.count("/") == 2:
         return model(connection, head), addresses.parse(rest)
-    return None, addresses.parse(text)
+    try:
+        return None, addresses.parse(text)
+    except AddressError:
+        if head not in [row["name"] for row in connection.read(_MODELS).records()]:
+            raise
+        return model(connection, head), addresses.parse(rest)
 
 
 def _of_kind(connection: Connection, text: str, label: str) -> str:

@@ -32,7 +32,7 @@ CALL (mask) {
 WITH mask, collect(n) AS roots
 // One step per layer; a step is the edges kept from the roots and the reached neurons of that layer.
 WITH reduce(steps = [], i IN range(0, size(mask) - 2) | steps + [COLLECT {
-  UNWIND [n IN roots WHERE n.layer = mask[i].layer] + [r IN steps[i - 1] | endNode(r)] AS n
+  UNWIND [n IN roots WHERE n.layer = mask[i].layer] + [r IN coalesce(steps[i - 1], []) | endNode(r)] AS n
   WITH DISTINCT n
   WITH COLLECT {
     MATCH (n)-[r:FLOWS_TO]->(m:Neuron)
