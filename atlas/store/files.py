@@ -12,6 +12,7 @@ from atlas.errors import DiskError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
 @contextmanager
@@ -29,6 +30,12 @@ def disk_errors(where: Path) -> Iterator[None]:
                 "the file system refuses to be written",
                 where=where,
                 next_step="check its owner and permissions, or choose another folder",
+            ) from error
+        if error.errno in NO_FOLDER:
+            raise DiskError(
+                "a file stands where a folder is needed",
+                where=where,
+                next_step="move it, or choose another folder",
             ) from error
         raise
 
