@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -95,8 +96,8 @@ def test_segments_equal_full_interventions(build: Callable[[], nn.Module], size:
     trace = Trace(module, (3, size, size))
     layers = choose_layers(SimpleNamespace(trace=trace, name="m"), None)  # type: ignore[arg-type]
     x = images[:1]
-    pairs = [*zip(layers, layers[1:], strict=False), (layers[0], None), (layers[-1], None)]
-    for a, b in pairs[:: max(1, len(pairs) // 6)] + pairs[-2:]:
+    pairs = [*pairwise(layers), (layers[0], None), (layers[-1], None)]
+    for a, b in pairs[:: max(1, len(pairs) // 4)] + pairs[-2:]:
         segment = trace.segment(a.node, b.node if b else OUTPUT)
         clean = trace.values(x, [a.node, *segment.frozen])
         noise = torch.randn(3, *clean[a.node].shape[1:], generator=torch.Generator().manual_seed(1))
@@ -117,7 +118,7 @@ def test_any_two_points_in_double_precision(build: Callable[[], nn.Module], size
     x = images[:1].double()
     nodes = [node for node in dict.fromkeys(trace.names.values()) if node in trace.graph.shapes]
     chosen = sorted(nodes, key=trace.position)[:: max(1, len(nodes) // 6)]
-    clean = trace.values(x, nodes)
+    clean = trace.values(x, list(trace.graph.shapes))
     checked = 0
     for i, a in enumerate(chosen):
         moved = clean[a] + torch.tensor([0.5, -0.25]).reshape(2, *[1] * (clean[a].dim() - 1))
