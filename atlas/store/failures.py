@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 
 from atlas.errors import AtlasError, DiskError, QueryError, StoreError
+from atlas.store.files import says_full
 
 OLDEST = (5, 26)
-RETRY = "free some space, then run the command again"
+RETRY = "free some space, restart the server, run again; what was committed is kept"
 UNSET = "correct NEO4J_URI, or unset it to use the managed server"
 
 
@@ -20,8 +21,12 @@ def translated(error: Exception, where: str) -> AtlasError:
     code = str(getattr(error, "code", None) or "")
     said = str(getattr(error, "message", None) or error).strip()
     first = said.splitlines()[0] if said else type(error).__name__
-    if "No space left on device" in said:
+    if says_full(said):
         return DiskError("the database's disk is full", where=where, next_step=RETRY)
+    if code.endswith("TransactionLogError"):
+        return DiskError(
+            "the database cannot write its log, most likely its disk is full", where=where, next_step=RETRY
+        )
     if "AuthError" in kinds:
         return StoreError(
             "the server refuses the user name or password",

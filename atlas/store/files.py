@@ -12,6 +12,7 @@ from atlas.errors import DiskError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+FULL_WORDS = ("No space left on device", "File too large", "Disk quota exceeded")
 NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
@@ -38,6 +39,11 @@ def disk_errors(where: Path) -> Iterator[None]:
                 next_step="move it, or choose another folder",
             ) from error
         raise
+
+
+def says_full(text: str) -> bool:
+    """Whether another program's words tell of a full disk."""
+    return any(words in text for words in FULL_WORDS)
 
 
 def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:

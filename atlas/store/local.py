@@ -24,7 +24,7 @@ from atlas.errors import AtlasError, BusyError, DiskError, StoreError
 from atlas.store import process, state
 from atlas.store.configuration import Memory, Ports, memory_limit, plan_memory, server_configuration
 from atlas.store.connection import Connection, Target, change_password
-from atlas.store.files import disk_errors, write_atomic
+from atlas.store.files import disk_errors, says_full, write_atomic
 from atlas.store.jars import NEO4J_VERSION, ensure_jars
 from atlas.store.settings import Settings
 from atlas.store.state import Places
@@ -169,7 +169,7 @@ def _await_ready(places: Places, settings: Settings, pid: int, ports: Ports, off
                     connection.read("RETURN 1 AS one")
                     version = connection.version
             except StoreError:
-                if not process.alive(pid) or _disk_full(process.said_since(places.home, places.log, offset)):
+                if not process.alive(pid) or says_full(process.said_since(places.home, places.log, offset)):
                     raise _why_ended(places, offset) from None
             else:
                 state.write(places, pid, ports, uri, version)
@@ -228,7 +228,7 @@ def _why_ended(places: Places, offset: int) -> AtlasError | _PortTakenError:
     said = process.said_since(places.home, places.log, offset)
     if "Address already in use" in said or "PortBindException" in said:
         return _PortTakenError()
-    if _disk_full(said):
+    if says_full(said):
         return DiskError(
             "the server cannot write: the disk is full",
             where=places.home,
@@ -238,12 +238,6 @@ def _why_ended(places: Places, offset: int) -> AtlasError | _PortTakenError:
         f"the server ended while starting, saying {process.reason(said)!r}",
         where=places.log,
         next_step="read the log: atlas server logs",
-    )
-
-
-def _disk_full(said: str) -> bool:
-    return any(
-        words in said for words in ("No space left on device", "File too large", "Disk quota exceeded")
     )
 
 

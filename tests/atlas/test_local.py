@@ -195,6 +195,57 @@ def test_a_full_disk_is_a_clear_line_and_nothing_is_lost(settings: Settings, lau
 
 
 @pytest.mark.slow
+def test_a_disk_that_fills_while_writing_keeps_every_committed_batch(
+    settings: Settings, launch: local.Launch
+) -> None:
+    cypher = "UNWIND range(1, 1000) AS i CREATE (:Kept {batch: $batch, text: $text})"
+    committed: list[int] = []
+
+    def fill(connection: Connection) -> None:
+        for batch in range(100):
+            connection.write(cypher, {"batch": batch, "text": "x" * 500})
+            committed.append(batch)
+
+    target = local.start(settings, launch=limited(launch, 3_000_000))
+    with Connection(target) as connection, pytest.raises(DiskError, match="disk is full"):
+        fill(connection)
+    assert committed
+    assert local.stop(settings)
+    with Connection(local.start(settings, launch=launch)) as connection:
+        kept = connection.read("MATCH (n) RETURN n.batch AS batch, count(*) AS n ORDER BY batch").rows
+    assert kept == tuple((batch, 1000) for batch in committed)
+
+
+@pytest.mark.slow
+def test_a_test_server_dies_with_its_parent(settings: Settings, launch: local.Launch) -> None:
+    """What lets a killed test run leave nothing behind."""
+    code = textwrap.dedent("""
+        import os, sys, time
+        from pathlib import Path
+        from atlas.store import local
+        from atlas.store.settings import Settings
+        wrapper = (*sys.argv[2:-1], str(os.getpid()))
+        local.start(Settings(), launch=local.Launch(wrapper=wrapper))
+        print("up", flush=True)
+        time.sleep(60)
+    """)
+    environment = {
+        **os.environ,
+        "ATLAS_HOME": str(settings.atlas_home),
+        "ATLAS_NEO4J_LIB": str(settings.atlas_neo4j_lib),
+        "ATLAS_HEAP": "512m",
+    }
+    command = [sys.executable, "-c", code, "--", *launch.wrapper]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"up\n"
+        pid = pid_of(settings)
+        parent.kill()
+    psutil.wait_procs([found for found in psutil.process_iter() if found.pid == pid], timeout=30)
+    assert not process.alive(pid)
+
+
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why(settings: Settings, launch: local.Launch) -> None:
     broken = replace(launch, java=("-XX:NoSuchOption",))
     with pytest.raises(StoreError, match=r"ended while starting.*atlas server logs"):
