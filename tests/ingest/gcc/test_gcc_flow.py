@@ -1,0 +1,117 @@
+"""Data-set flow against one image at a time, the cap, and what the tables hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ingest.methods.gcc import OverlapRows, sensitivities
+from ingest.methods.gcc_flow import flows
+from ingest.methods.gcc_job import GccParameters, clean_values
+from ingest.numerics.sensitivity import normalised
+
+WHOLE = GccParameters(flow_images=4, keep_sensitivity=10_000, keep_overlap=-1.0, keep_most=10_000)
+
+
+def loader_of(world, batch):
+    def load(rows):
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            yield part, world.images[list(part)]
+
+    return load
+
+
+def run(world, parameters, batch=7):
+    return list(flows(world.trace, world.pairs(), world.lists, loader_of(world, batch), parameters))
+
+
+@pytest.fixture(scope="module")
+def dense(residual):
+    """(C, D) mean and deviation of S_NS of the second pair, one image and one source at a time."""
+    pair = residual.pairs()[1]
+    lists = residual.lists.roots[1].indices[:, :4]
+    mean = np.zeros((pair.source.channels, pair.target.channels))
+    std = np.zeros_like(mean)
+    for channel, rows in enumerate(lists.tolist()):
+        scores = []
+        for row in rows:
+            x = residual.images[row : row + 1]
+            clean = clean_values(residual.trace, residual.layers, residual.pairs(), x)
+            raw = sensitivities(pair, clean, np.zeros(1, np.int64), np.array([channel]), 10**7)
+            scores.append(normalised(raw)[0])
+        mean[channel], std[channel] = np.mean(scores, axis=0), np.std(scores, axis=0)
+    return mean, std
+
+
+def test_flow_is_the_mean_over_the_sources_own_images(residual, dense):
+    mean, std = dense
+    flow = run(residual, WHOLE)[1]
+    assert len(flow) == mean.size
+    np.testing.assert_allclose(flow.sensitivity, mean[flow.source, flow.target], atol=1e-12)
+    np.testing.assert_allclose(flow.std, std[flow.source, flow.target], atol=1e-7)
+    assert (flow.n == 4).all()
+
+
+def test_ranks_and_shares_come_from_all_pairs_not_from_the_kept_ones(residual, dense):
+    mean, _ = dense
+    flow = run(residual, GccParameters(flow_images=4, keep_sensitivity=3, keep_overlap=1.0, keep_most=3))[1]
+    assert (np.bincount(flow.source, minlength=len(mean)) <= 3).all()
+    for i in range(len(flow)):
+        s, t = flow.source[i], flow.target[i]
+        assert flow.rank_out[i] == 1 + (mean[s] > mean[s, t]).sum()
+        assert flow.rank_in[i] == 1 + (mean[:, t] > mean[s, t]).sum()
+        assert flow.share[i] == pytest.approx(mean[s, t] / mean[:, t].sum())
+
+
+def test_overlaps_and_common_images(residual):
+    flow = run(residual, WHOLE)[0]
+    lists = [set(row) for row in residual.lists.roots[0].indices.tolist()]
+    after = [set(row) for row in residual.lists.roots[1].indices.tolist()]
+    common = [len(lists[s] & after[t]) for s, t in zip(flow.source, flow.target, strict=True)]
+    np.testing.assert_array_equal(flow.images, common)
+    np.testing.assert_allclose(flow.overlap, np.array(common) / len(after[0]))
+
+
+def test_the_cap_keeps_the_best_by_sensitivity_then_the_largest_overlaps(residual, dense):
+    mean, _ = dense
+    parameters = GccParameters(flow_images=4, keep_sensitivity=3, keep_overlap=0.05, keep_most=6)
+    flow = run(residual, parameters)[1]
+    loose = run(residual, replace(parameters, keep_most=10_000))[1]
+    assert flow.capped.any()
+    assert not loose.capped.any()
+    overlap = OverlapRows(residual.lists).rows(1, np.arange(len(mean)))
+    for source in range(len(mean)):
+        order = sorted(range(mean.shape[1]), key=lambda t: (-mean[source, t], t))
+        best = [t for t in order[:3] if mean[source, t] > 0]
+        others = [t for t in order if overlap[source, t] > 0.05 and t not in best]
+        others.sort(key=lambda t: -overlap[source, t])
+        kept = set(flow.target[flow.source == source].tolist())
+        assert kept == set(best + others[: 6 - len(best)])
+        assert flow.capped[source] == (len(best) + len(others) > 6)
+        assert set(loose.target[loose.source == source].tolist()) == set(best + others)
+
+
+def test_batches_do_not_change_the_flow(residual):
+    one, many = run(residual, WHOLE, batch=1), run(residual, WHOLE, batch=60)
+    for a, b in zip(one, many, strict=True):
+        np.testing.assert_array_equal(a.pairs(), b.pairs())
+        np.testing.assert_allclose(a.sensitivity, b.sensitivity, atol=1e-12)
+
+
+def test_pairs_that_do_not_fit_together_run_apart(residual, monkeypatch):
+    together = run(residual, WHOLE)
+    monkeypatch.setattr("ingest.methods.gcc_flow.SUM_BYTES", 1)
+    apart = run(residual, WHOLE)
+    assert [f.layer for f in apart] == [f.layer for f in together] == [0, 1, 2]
+    for a, b in zip(apart, together, strict=True):
+        np.testing.assert_allclose(a.sensitivity, b.sensitivity, atol=1e-12)
+
+
+def test_identity_is_flagged(residual):
+    first, second, third = run(residual, WHOLE)
+    for flow in (first, third):
+        np.testing.assert_array_equal(flow.identity, flow.source == flow.target)
+    assert not second.identity.any()
