@@ -15,19 +15,29 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from atlas.errors import ModelError
+from atlas.errors import DataError, ModelError
 
 Transform = Callable[[Image.Image], Tensor]
 
 
 class UnitScale:
-    """The transform of a model that brings none: the image as it is, in [0, 1], (C, H, W) float32."""
+    """The transform of a model that brings none: the image as it is, in [0, 1], (C, H, W) float32.
+
+    Raises DataError for an image of another size (height, width).
+    """
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
         self.channels = channels
         self.size = size
 
     def __call__(self, image: Image.Image) -> Tensor:
+        if (image.height, image.width) != self.size:
+            raise DataError(
+                "an image of another size, and the model brings no transform",
+                expected=f"{self.size[1]}x{self.size[0]}",
+                got=f"{image.width}x{image.height}",
+                next_step="resize it, or return (module, transform) from the model's factory",
+            )
         pixels: Tensor = pil_to_tensor(image.convert("L" if self.channels == 1 else "RGB"))
         return pixels.float() / 255
 

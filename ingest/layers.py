@@ -189,7 +189,7 @@ def _grid(trace: Trace, node: fx.Node, rest: tuple[int, ...]) -> tuple[tuple[int
         return (rest[0], rest[1]), 0
     count = math.prod(rest)
     if count == 1:
-        return None, int(len(rest) == 1)
+        return None, 0
     seen, stack = {node}, [node]
     while stack:
         here = stack.pop(0)

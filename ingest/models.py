@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -18,7 +19,7 @@ from torchvision.models import WeightsEnum, get_model, get_model_weights, list_m
 
 from atlas.errors import ModelError
 from ingest.checkpoints import check_finite, load_into, read_checkpoint, weights_digest
-from ingest.factories import Transform, call_factory, seeded, unit_scale
+from ingest.factories import Transform, UnitScale, call_factory, seeded, unit_scale
 from ingest.segments import OUTPUT, Trace
 
 Built = tuple[nn.Module, Transform | None, str, tuple[str, ...] | None]
@@ -62,8 +63,13 @@ class VisionModel:
     trace: Trace
 
 
-def load_model(spec: ModelSpec) -> VisionModel:
+def load_model(spec: ModelSpec, size: Callable[[], tuple[int, int]] | None = None) -> VisionModel:
     """Build a model, load its weights, trace it.
+
+    Parameters
+    ----------
+    spec : which model.
+    size : asked for the images' common (height, width) if a factory brings no transform and ``spec`` no size.
 
     On a GPU TensorFloat-32 is switched off for the process: differences of activations need all of float32.
 
@@ -79,7 +85,8 @@ def load_model(spec: ModelSpec) -> VisionModel:
     module = module.eval().requires_grad_(False)
     digest = weights_digest(module)
     if transform is None:
-        transform = unit_scale(module, spec.image_size, spec.model)
+        known = spec.image_size or (size() if size else None)
+        transform = unit_scale(module, known, spec.model)
     shape = _input_shape(transform, spec)
     trace = Trace(module.to(device), shape)
     if own:
@@ -215,7 +222,7 @@ def _build_own(spec: ModelSpec) -> Built:
 
 
 def _input_shape(transform: Transform, spec: ModelSpec) -> tuple[int, int, int]:
-    height, width = spec.image_size or (300, 360)
+    height, width = transform.size if isinstance(transform, UnitScale) else (300, 360)
     try:
         sample = transform(Image.new("RGB", (width, height)))
     except Exception as error:  # whatever the user's transform raises
