@@ -8,7 +8,6 @@ Modules are named as in torchvision: blocks ``layer1.0`` … ``layer4.1``, class
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ingest.demo.digits import CLASSES
+from ingest.demo.digits import CANVAS, CLASSES
 
 STEM = 32
 STAGES: tuple[tuple[int, int, int, int], ...] = (
@@ -85,14 +84,23 @@ class DigitPairNet(nn.Module):
         return logits
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB canvas as (3, 64, 64) float32 in [0, 1]; another size is resized first."""
-    if image.size != (64, 64):
-        image = image.resize((64, 64), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255.0
-    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+class SquareImage:
+    """The transform of the demo's networks: an RGB image of one size as (3, size, size) float32 in [0, 1]."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """An image of another size is brought to this one first."""
+        if image.size != (self.size, self.size):
+            image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / np.float32(255)
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+    def __repr__(self) -> str:
+        return f"SquareImage({self.size})"
 
 
-def factory() -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:
-    """The untrained network and its transform: ``--model ingest.demo.network:factory --checkpoint …``."""
-    return DigitPairNet(), to_tensor
+def digit_pairs() -> tuple[nn.Module, SquareImage]:
+    """The untrained network and its transform: ``--model ingest.demo.network:digit_pairs --checkpoint …``."""
+    return DigitPairNet(), SquareImage(CANVAS)
