@@ -1,40 +1,41 @@
-"""Tables for a terminal: at most ``width`` columns, plain text when it is no terminal."""
+"""Tables for a terminal: plain text, no line wider than asked for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from atlas.lookup import Table
 
-NARROWEST = 8
+GAP = 2
+NARROWEST = 6
+# Folded rows of more lines than this read worse than one value a line.
+DEEPEST = 3
 
 
 def table(answer: Table, width: int = 80) -> str:
-    """Rows under their columns, no line longer than ``width``; long values are folded, numbers right-aligned.
+    """Rows under their columns, numbers to the right; what is the same in all rows stands once, above them.
 
-    Says so if there are no rows, or as many as the limit.
+    Where the columns do not fit, long values are folded, and beyond that each row is a block of lines. Says so
+    if there are no rows, or as many as the limit.
     """
     if not answer.rows:
         return "no rows\n"
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as Grid
-
-    # Too many columns for the width: one row becomes a block of `column  value` lines.
-    if len(answer.columns) * (NARROWEST + 2) > width or _widest(answer) > 2 * width:
-        return _blocks(answer, width) + _foot(answer)
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in answer.columns:
-        numbers = all(isinstance(row[column], int | float | None) for row in answer.rows)
-        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
-    for row in answer.rows:
-        grid.add_row(*(cell(row[column]) for column in answer.columns))
-    console = Console(width=width, color_system=None, force_terminal=False, markup=False, highlight=False)
-    with console.capture() as captured:
-        console.print(grid)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n") + "\n" + _foot(answer)
+    cells = {column: [cell(row[column]) for row in answer.rows] for column in answer.columns}
+    if len(answer.rows) == 1 and _natural(cells) > width:
+        return _blocks(cells, width)
+    same = [] if _natural(cells) <= width else [name for name in cells if len(set(cells[name])) == 1]
+    if len(same) == len(cells):
+        same = []
+    rest = {name: values for name, values in cells.items() if name not in same}
+    head = _blocks({name: cells[name][:1] for name in same}, width) + "\n" if same else ""
+    widths = _widths(rest, width)
+    if widths is None or _depth(rest, widths) > DEEPEST:
+        return head + _blocks(rest, width) + _foot(answer)
+    right = {name for name in rest if all(_numeric(row[name]) for row in answer.rows)}
+    return head + _grid(rest, widths, right) + _foot(answer)
 
 
 def cell(value: Any) -> str:
@@ -47,24 +48,70 @@ def cell(value: Any) -> str:
         return f"{value:.4g}" if math.isfinite(value) else str(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(cell(item) for item in value)
-    return str(value)
+    return " ".join(str(value).split())
 
 
-def _widest(answer: Table) -> int:
-    return sum(max(len(cell(row[c])) for row in answer.rows) for c in answer.columns)
+Cells = dict[str, list[str]]
 
 
-def _blocks(answer: Table, width: int) -> str:
-    from textwrap import wrap
+def _numeric(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
-    names = max(len(column) for column in answer.columns)
+
+def _lengths(cells: Cells) -> dict[str, int]:
+    return {name: max(len(name), *map(len, values)) for name, values in cells.items()}
+
+
+def _natural(cells: Cells) -> int:
+    return sum(_lengths(cells).values()) + GAP * (len(cells) - 1)
+
+
+def _widths(cells: Cells, width: int) -> dict[str, int] | None:
+    """A width for every column, the widest folded first; None where even the narrowest do not fit."""
+    widths = _lengths(cells)
+    room = width - GAP * (len(cells) - 1)
+    while sum(widths.values()) > room:
+        widest = max(widths, key=lambda name: widths[name])
+        if widths[widest] <= NARROWEST:
+            return None
+        widths[widest] -= 1
+    return widths
+
+
+def _fold(text: str, width: int) -> list[str]:
+    return wrap(text, width, break_on_hyphens=False) or [""]
+
+
+def _depth(cells: Cells, widths: dict[str, int]) -> int:
+    return max(len(_fold(text, widths[name])) for name, values in cells.items() for text in values)
+
+
+def _grid(cells: Cells, widths: dict[str, int], right: set[str]) -> str:
+    def line(texts: Sequence[str]) -> str:
+        folded = [_fold(text, widths[name]) for name, text in zip(cells, texts, strict=True)]
+        depth = max(map(len, folded))
+        columns = [
+            [
+                f"{piece:{'>' if name in right else '<'}{widths[name]}}"
+                for piece in [*pieces, *[""] * depth][:depth]
+            ]
+            for name, pieces in zip(cells, folded, strict=True)
+        ]
+        return "\n".join((" " * GAP).join(parts).rstrip() for parts in zip(*columns, strict=True))
+
+    rule = "─" * (sum(widths.values()) + GAP * (len(cells) - 1))
+    body = [line(texts) for texts in zip(*cells.values(), strict=True)]
+    return "\n".join([line(list(cells)), rule, *body]) + "\n"
+
+
+def _blocks(cells: Cells, width: int) -> str:
+    names = max(map(len, cells))
     blocks = []
-    for row in answer.rows:
+    for texts in zip(*cells.values(), strict=True):
         lines: list[str] = []
-        for column in answer.columns:
-            pieces = wrap(cell(row[column]), max(20, width - names - 2), break_on_hyphens=False) or [""]
-            lines.append(f"{column:<{names}}  {pieces[0]}")
-            lines += [" " * (names + 2) + piece for piece in pieces[1:]]
+        for name, text in zip(cells, texts, strict=True):
+            first, *more = _fold(text, max(20, width - names - GAP))
+            lines += [f"{name:<{names + GAP}}{first}", *(" " * (names + GAP) + piece for piece in more)]
         blocks.append("\n".join(line.rstrip() for line in lines))
     return "\n\n".join(blocks) + "\n"
 
@@ -72,4 +119,4 @@ def _blocks(answer: Table, width: int) -> str:
 def _foot(answer: Table) -> str:
     if not answer.full or len(answer.rows) == 1:
         return ""
-    return f"the first {len(answer.rows)} rows; there may be more (--limit)\n"
+    return f"the first {len(answer.rows)} rows; more with --limit\n"
