@@ -1,7 +1,7 @@
 """The activation pass over all blocks of ResNet-50 against the bare forward pass on the same images.
 
-Ours decodes the files, runs the traced network, pools every block, writes and flushes the store. The peer gets
-the images decoded and only runs the network. Random weights; time does not depend on them.
+Ours decodes the files, runs the traced network, pools every block, writes and flushes the store. The peer is
+given the images decoded and only runs the network. Random weights; time does not depend on them.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run() -> Result:
         case = Case(
             name="activation_pass",
             target="ratio ≥ 0.667 (≤ 1.5 × the bare forward pass)",
-            what=f"ResNet-50, 224², all {len(job.layers)} blocks, {IMAGES} images; only ours decodes and writes",
+            what=f"ResNet-50, 224², {len(job.layers)} blocks, {IMAGES} images; only ours decodes and writes",
             difference=difference,
             tolerance=1e-5,
             amount=IMAGES,

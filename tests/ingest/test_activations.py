@@ -24,7 +24,7 @@ from ingest.images import ImageSet, scan_images
 from ingest.layers import choose_layers, to_units
 from ingest.models import VisionModel
 from ingest.segments import Trace
-from ingest.store import ActivationStore
+from ingest.store import ActivationStore, cell_centre
 
 SIZE = 32
 IMAGES = 22
@@ -183,6 +183,7 @@ def test_killed_anywhere_and_run_again_gives_the_same_bytes(
     assert contents(folder) == contents(store.folder)
 
 
+@pytest.mark.slow
 def test_a_process_killed_by_the_system_goes_on(
     job: ActivationJob, store: ActivationStore, tmp_path: Path
 ) -> None:
@@ -350,17 +351,22 @@ def test_an_activation_that_overflows_on_one_image_names_that_image(
         activation_pass(job, tmp_path / "store")
 
 
+@pytest.mark.parametrize("begun", [False, True])
 def test_a_full_disk_is_met_before_the_first_image_and_leaves_nothing(
-    job: ActivationJob, tmp_path: Path, small_files: Callable[[int], None]
+    begun: bool, job: ActivationJob, tmp_path: Path, small_files: Callable[[int], None]
 ) -> None:
     folder = tmp_path / "work" / "store"
+    if begun:
+        folder.mkdir(parents=True)
+        (folder / "pooled.000.npy").write_bytes(b"cut short")
     seen: list[str] = []
     small_files(500)
     with pytest.raises(DiskError) as error:
         activation_pass(job, folder, checkpoint=seen.append)
     assert str(folder) in str(error.value)
     assert "File too large" in str(error.value)
-    assert not folder.exists()
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    assert folder.exists() == begun
     assert not seen
     small_files(-1)
     activation_pass(job, folder)
@@ -467,3 +473,40 @@ def test_progress_ends_at_the_number_of_images(job: ActivationJob, tmp_path: Pat
     assert seen[0] == (4, IMAGES)
     assert seen[-1] == (IMAGES, IMAGES)
     assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize("module", [convolutional, transformer])
+def test_places_are_centres_of_cells_in_pixels_of_the_input(
+    module: Callable[[], nn.Module], image_set: ImageSet
+) -> None:
+    for layer in make_job(image_set, module()).layers:
+        assert layer.grid is not None
+        height, width = layer.grid
+        assert height * width + layer.tokens_before == layer.positions
+        x, y = cell_centre(layer, np.array([0, width - 1, (height - 1) * width]), (3, SIZE, 2 * SIZE))
+        half = SIZE / height / 2
+        assert x.tolist() == [2 * half, 2 * SIZE - 2 * half, 2 * half]
+        assert y.tolist() == [half, half, SIZE - half]
+
+
+def test_a_layer_without_a_grid_sees_the_whole_input(job: ActivationJob) -> None:
+    x, y = cell_centre(replace(job.layers[0], grid=None), np.array([[0, 5]]), (3, 20, 30))
+    assert x.tolist() == [[15.0, 15.0]]
+    assert y.tolist() == [[10.0, 10.0]]
+
+
+def test_a_bright_dot_is_found_at_its_place(tmp_path: Path) -> None:
+    (tmp_path / "images" / "dots").mkdir(parents=True)
+    places = [(5, 20), (30, 1), (0, 0)]
+    for n, (x, y) in enumerate(places):
+        dot = np.zeros((SIZE, SIZE, 3), np.uint8)
+        dot[y, x] = 255
+        Image.fromarray(dot).save(tmp_path / "images" / "dots" / f"{n}.png")
+    module = nn.Sequential(nn.MaxPool2d(4), nn.Flatten(), nn.Linear(192, 4)).eval()
+    job = make_job(scan_images(tmp_path / "images"), module, globs="0")
+    store = activation_pass(job, tmp_path / "store")
+    lists = store.top("0")
+    for images, peaks in zip(lists.indices, lists.peaks, strict=True):
+        found = np.stack(cell_centre(job.layers[0], peaks, job.model.input_shape), axis=1)
+        asked = np.array([places[int(Path(job.images.images[i].path).stem)] for i in images])
+        assert (np.abs(found - (asked + 0.5)) <= 2).all()

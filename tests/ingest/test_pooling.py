@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ingest.numerics.pooling import (
+    Pooled,
+    _pool_on_device,
     kept_positions,
     largest,
     list_length,
@@ -47,6 +49,26 @@ def test_mean_of_the_largest_positions_is_the_literal_one(positions: int, layout
         pooled = top_share_mean(inputs, 0.1)
         torch.testing.assert_close(pooled.mean.double(), literal_mean(inputs, 0.1), rtol=1e-6, atol=1e-9)
         assert pooled.finite.all()
+
+
+def same(first: Pooled, second: Pooled) -> None:
+    torch.testing.assert_close(first.mean, second.mean, rtol=1e-6, atol=0)
+    assert torch.equal(first.peak, second.peak)
+    assert torch.equal(first.finite, second.finite)
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_selection_on_a_device_is_the_same(skip: int) -> None:
+    units = torch.randn(3, 70, 197, generator=torch.Generator().manual_seed(0)).relu()
+    units[1, 5, 100] = float("inf")
+    same(_pool_on_device(units, kept_positions(197, 0.1), skip), top_share_mean(units, 0.1, skip))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_pools_as_the_processor_does() -> None:
+    units = torch.randn(3, 70, 784, generator=torch.Generator().manual_seed(0))
+    same(top_share_mean(units.cuda(), 0.1), top_share_mean(units, 0.1))
 
 
 def test_papers_position_counts() -> None:
