@@ -68,10 +68,10 @@ def choose_layers(model: VisionModel, globs: str | None) -> tuple[LayerSpec, ...
     Parameters
     ----------
     model : only its trace and name are read.
-    globs : None for the default layers, or comma-separated patterns on traced names. Each pattern takes the
-        first of these that is not empty: the traced value of exactly this name; default layers, ``*`` staying
-        within one part of a name; all traced modules and operations, the same; default layers, ``*`` crossing
-        dots; all, the same.
+    globs : None for the default layers, or comma-separated patterns on traced names. A lone ``*`` is all default
+        layers. Any other pattern takes the first of these that is not empty: the traced value of exactly this
+        name; default layers, ``*`` staying within one part of a name; all traced modules and operations, the
+        same; default layers, ``*`` crossing dots; all, the same.
 
     Raises
     ------
@@ -106,6 +106,8 @@ def choose_layers(model: VisionModel, globs: str | None) -> tuple[LayerSpec, ...
 def _match(trace: Trace, defaults: Iterable[str], pattern: str, model: str) -> list[str]:
     if pattern in trace.names:
         return [pattern]
+    if pattern == "*":
+        return list(defaults)
     modules = trace.graph.modules
     every = [n for n in trace.names if not isinstance(modules.get(n), nn.Sequential) and _usable(trace, n)]
     for names, crossing in ((defaults, False), (every, False), (defaults, True), (every, True)):
@@ -193,9 +195,9 @@ def _grid(trace: Trace, node: fx.Node, rest: tuple[int, ...]) -> tuple[tuple[int
     seen, stack = {node}, [node]
     while stack:
         here = stack.pop(0)
-        if len(shape := trace.graph.shapes.get(here.name, ())) == 3:
-            axis = _channel_axis(trace, here, 4)
-            height, width = (size for i, size in enumerate(shape, start=1) if i != axis)
+        shape = trace.graph.shapes.get(here.name, ())
+        if len(shape) == 3 and isinstance(leaf_module(trace, here), CHANNELS_FIRST):
+            height, width = shape[1:]
             if height * width <= count:
                 return (height, width), count - height * width
         for before in here.all_input_nodes:
