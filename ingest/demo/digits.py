@@ -107,8 +107,8 @@ def draw_scenes(sources: tuple[Ints, ...], n: int, rng: np.random.Generator) -> 
     corner = rng.integers(0, CANVAS - DIGIT + 1, (n, 2, 2))
     while (overlapping := (np.abs(corner[:, 0] - corner[:, 1]) < DIGIT).all(axis=1)).any():
         corner[overlapping] = rng.integers(0, CANVAS - DIGIT + 1, (int(overlapping.sum()), 2, 2))
-    tint = rng.integers(96, 256, (n, 2, 3))
-    background = rng.integers(0, 49, (n, 3))
+    tint = rng.integers(128, 256, (n, 2, 3))
+    background = rng.integers(0, 25, (n, 3))
     return Scenes(label, source, corner, tint, background)
 
 
