@@ -21,7 +21,7 @@ lint: .venv
 	$(BIN)/mypy
 
 docs: .venv
-	$(BIN)/python -m docs.generate
+	$(BIN)/python -m atlas.cli.reference
 
 bench: .venv
 	$(BIN)/python -m benchmarks all --write

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from atlas.address import Root
 from atlas.errors import DataError
 from ingest.activations import PassSpec
-from ingest.classes import ClassMap, map_classes
+from ingest.classes import map_classes
 from ingest.images import ImageRecord, ImageSet, halves, scan_images
 from ingest.layers import LayerSpec, choose_layers
 from ingest.methods.gcc_job import GccParameters
@@ -68,7 +68,6 @@ class Prepared:
     model: VisionModel
     images: ImageSet
     layers: tuple[LayerSpec, ...]
-    classes: ClassMap
     subject: Subject
 
     @property
@@ -87,7 +86,8 @@ def prepare(spec: IngestSpec) -> Prepared:
     Raises ModelError or DataError for whatever cannot be used.
     """
     images = scan_images(spec.data, name=spec.dataset)
-    model = load_model(spec.model)
+    sizes = {(image.height, image.width) for image in images.images}
+    model = load_model(replace(spec.model, image_size=sizes.pop() if len(sizes) == 1 else None))
     layers = choose_layers(model, spec.layers)
     classes = map_classes(model, images, spec.classes)
     subject = Subject(
@@ -99,7 +99,7 @@ def prepare(spec: IngestSpec) -> Prepared:
         labels=tuple(classes.label(image) for image in images.images),
         judging=judging_images(images.images, spec.sides),
     )
-    return Prepared(spec, model, images, layers, classes, subject)
+    return Prepared(spec, model, images, layers, subject)
 
 
 def judging_images(images: Sequence[ImageRecord], sides: Sides) -> NDArray[np.bool_]:

@@ -63,7 +63,7 @@ def main() -> None:
     except KeyboardInterrupt:
         console.fail("interrupted; what was done is kept, and the same command goes on from there")
         sys.exit(130)
-    except Exception as error:  # noqa: BLE001 - the border: a defect is reported as one line, not a traceback
+    except Exception as error:
         if os.environ.get(_DEBUG):
             raise
         console.fail(

@@ -228,12 +228,13 @@ def _mask_lists(subject: Subject, store: ActivationStore, layer: LayerSpec, mask
     return {
         "start": [store.ids[row] for row in kept],
         "end": [subject.layer_id(layer)] * len(kept),
-        "channels": _ragged(channels, np.int64),
-        "values": _ragged(values, np.float32),
+        "channels": ragged(channels, np.int64),
+        "values": ragged(values, np.float32),
     }
 
 
-def _ragged(lists: Sequence[NDArray[Any]], dtype: type) -> Ragged:
+def ragged(lists: Sequence[NDArray[Any]], dtype: type) -> Ragged:
+    """Lists of numbers as one column."""
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in lists], dtype=np.int64)])
     return Ragged(np.concatenate([np.empty(0, dtype), *lists]).astype(dtype), offsets)
 

@@ -1,0 +1,253 @@
+"""`atlas ingest`, `atlas load` and `atlas runs`: how an atlas is made, and what is taken out of it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from atlas.cli import answers, console
+from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
+
+if TYPE_CHECKING:
+    from atlas.spool import Spool
+    from atlas.store.connection import Connection
+    from ingest.job import IngestSpec
+
+runs_app = typer.Typer(invoke_without_command=True)
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def ingest(
+    model: Annotated[str, typer.Option("--model", help="torchvision classifier, or package.module:factory.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of images, best with one folder per class.")],
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Name of torchvision weights (default DEFAULT), or random:SEED."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="Your weights: a state dict, .safetensors or torch.save."),
+    ] = None,
+    queries: Annotated[
+        str,
+        typer.Option(
+            "--queries", help="Images to explain exactly: a number, judge, list, all, or a file of names."
+        ),
+    ] = "20",
+    methods: Annotated[str, typer.Option("--methods", help="Comma-separated: gcc.")] = "gcc",
+    layers: Annotated[
+        str | None, typer.Option("--layers", help="Comma-separated globs on traced names.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="Class names in output order, one a line, or JSON.")
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option("--groups", help="JSON that says which half each image is in, and its sources."),
+    ] = None,
+    judge_share: Annotated[
+        float, typer.Option("--judge-share", min=0, max=0.9, help="Share of images kept out of every list.")
+    ] = 0.5,
+    root_share: Annotated[
+        float, typer.Option("--root-share", help="GCC: share of images in a root list.")
+    ] = 0.01,
+    mask_share: Annotated[
+        float, typer.Option("--mask-share", help="GCC: share of images in a mask list.")
+    ] = 0.10,
+    pot_percentile: Annotated[
+        float, typer.Option("--pot-percentile", help="GCC: percentile where the tail begins.")
+    ] = 90.0,
+    flow_floor: Annotated[float, typer.Option("--flow-floor", help="GCC: least S_SF of an edge.")] = 0.1,
+    no_mask: Annotated[bool, typer.Option("--no-mask", help="GCC: every target is a candidate.")] = False,
+    tag: Annotated[
+        str | None, typer.Option("--as", help="Keep this beside what is there, under model~TAG.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model in the atlas.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Name of the data set in the atlas.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images per forward pass.")] = 32,
+    spool: Annotated[Path | None, typer.Option("--spool", help="Folder for the spools.")] = None,
+    no_load: Annotated[bool, typer.Option("--no-load", help="Write the spools, load nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print sizes, memory and time, and stop.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Go on with an accuracy near chance.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build an atlas of a model from a folder of images. Run again, it goes on where it was cut."""
+    from ingest.activations import PassSpec
+    from ingest.job import IngestSpec, Sides, read_groups
+    from ingest.methods.gcc_job import GccParameters
+    from ingest.models import ModelSpec
+    from ingest.numerics.gcc import Thresholds
+    from ingest.plan import check_methods, pick_device
+
+    chosen = tuple(part.strip() for part in methods.split(",") if part.strip())
+    check_methods(chosen)
+    if weights is None and checkpoint is None and ":" not in model:
+        weights = "DEFAULT"
+    build(
+        IngestSpec(
+            model=ModelSpec(model, weights, checkpoint, seed, pick_device(device)),
+            data=data,
+            name=name,
+            dataset=dataset,
+            tag=tag,
+            layers=layers,
+            methods=chosen,
+            queries=queries,
+            classes=classes,
+            sides=Sides(judge_share) if groups is None else read_groups(groups),
+            seed=seed,
+            force=force,
+            passes=PassSpec(batch=batch),
+            gcc=GccParameters(
+                root_share=root_share,
+                mask_share=mask_share,
+                thresholds=Thresholds(
+                    pot_percentile=pot_percentile, flow_floor=flow_floor, candidate_mask=not no_mask
+                ),
+            ),
+        ),
+        spool=spool,
+        into_graph=not no_load,
+        plan=plan,
+        quiet=quiet,
+    )
+
+
+def build(
+    spec: IngestSpec,
+    *,
+    spool: Path | None = None,
+    into_graph: bool = True,
+    plan: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Run a job, print what it found, and load its spools."""
+    from atlas.lookup import Table
+    from atlas.spool import Spool
+    from ingest import estimate
+    from ingest.job import prepare
+    from ingest.plan import run
+
+    prepared = prepare(spec)
+    for path, reason in prepared.images.skipped:
+        console.note(f"skipped {path}: {reason}")
+    for path, first in prepared.images.duplicates:
+        console.note(f"the same image twice: {path} is {first}")
+    if plan:
+        rows = tuple(
+            {"what": line.what, "amount": f"up to {line.amount}" if line.bound else line.amount}
+            for line in estimate.estimate(prepared)
+        )
+        answers.show(Table("plan", {}, ("what", "amount"), rows))
+        return
+    with console.Progress(quiet=quiet) as progress:
+        result = run(prepared, folders(spool), progress)
+    accuracy = "no classes" if math.isnan(result.accuracy) else f"accuracy {result.accuracy:.4f}"
+    neurons = sum(layer.channels for layer in prepared.layers)
+    console.note(
+        f"{prepared.subject.root}: {len(prepared.images.images):,} images, {len(prepared.layers)} layers, "
+        f"{neurons:,} neurons, {accuracy}"
+    )
+    for remark in result.remarks:
+        console.note(remark)
+    if into_graph:
+        with answers.database() as connection:
+            load_all([Spool.open(path) for path in result.spools], connection, quiet=quiet)
+    else:
+        for path in result.spools:
+            console.answer(str(path))
+
+
+def folders(spool: Path | None = None) -> Any:
+    """The folders of jobs under ATLAS_HOME."""
+    from atlas.store.settings import load_settings
+    from ingest.plan import Folders
+
+    home = load_settings().atlas_home
+    return Folders(home / "work", spool or home / "spools", home / "media")
+
+
+def load(
+    spool: Annotated[Path, typer.Argument(help="A spool, or a folder of spools.")],
+    quiet: Quiet = False,
+) -> None:
+    """Load a spool into the graph. Twice is once, and a load that was cut goes on."""
+    from atlas.spool import open_spools
+
+    spools = open_spools(spool)
+    with answers.database() as connection:
+        load_all(spools, connection, quiet=quiet)
+
+
+def load_all(spools: list[Spool] | tuple[Spool, ...], connection: Connection, *, quiet: bool) -> None:
+    """Load spools in order and say what happened to each."""
+    for spool in spools:
+        _load_one(spool, connection, quiet=quiet)
+
+
+def _load_one(spool: Spool, connection: Connection, *, quiet: bool) -> None:
+    from atlas.store import loader
+
+    # One bar for the whole spool: tables are many and most are short.
+    total = sum(spool.rows(table.name) for table in spool.tables())
+    loaded: dict[str, int] = {}
+    with console.Progress(quiet=quiet) as progress:
+
+        def step(table: str, done: int, rows: int) -> None:
+            loaded[table] = done
+            progress(f"load {spool.run.method}", sum(loaded.values()), total)
+
+        report = loader.load(spool, connection, progress=step)
+    if report.unchanged:
+        console.note(f"{report.run} {spool.run.method}: in the graph already")
+        return
+    rows = sum(report.rows.values())
+    replaced = f", in place of {', '.join(report.replaced)}" if report.replaced else ""
+    console.note(f"{report.run} {spool.run.method}: {rows:,} rows in {report.seconds:.1f} s{replaced}")
+
+
+@runs_app.callback()
+def runs(
+    context: typer.Context,
+    of: OfModel = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    limit: Limit = None,
+    browser: Browser = False,
+) -> None:
+    """List the runs in the atlas; `runs rm RUN` removes one."""
+    if context.invoked_subcommand is None:
+        values = answers.given(model=of, limit=limit)
+        answers.lookup("runs", values, as_json=as_json, as_csv=as_csv, browser=browser)
+
+
+@runs_app.command()
+def rm(
+    run: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")],
+    with_dependents: Annotated[
+        bool, typer.Option("--with-dependents", help="Also the runs that build on it.")
+    ] = False,
+) -> None:
+    """Remove what a run wrote, and nothing else."""
+    from atlas import resolve
+    from atlas.store import runs as stored
+
+    with answers.database() as connection:
+        removal = stored.remove(connection, resolve.run(connection, run), with_dependents=with_dependents)
+    for removed in removal.runs:
+        console.note(f"removed {removed}")
+    console.note(f"{removal.nodes:,} nodes and {removal.relationships:,} relationships")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(ingest)
+    app.command()(load)
+    app.add_typer(runs_app, name="runs")

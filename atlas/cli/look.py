@@ -1,0 +1,162 @@
+"""Lookups: what is in the atlas, and one thing with its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from atlas.cli import answers
+from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
+
+if TYPE_CHECKING:
+    from atlas.store.connection import Connection
+
+
+def models(
+    as_json: AsJson = False, as_csv: AsCsv = False, limit: Limit = None, browser: Browser = False
+) -> None:
+    """List the models in the atlas."""
+    answers.lookup("models", answers.given(limit=limit), as_json=as_json, as_csv=as_csv, browser=browser)
+
+
+def classes(
+    as_json: AsJson = False, as_csv: AsCsv = False, limit: Limit = None, browser: Browser = False
+) -> None:
+    """List the classes in the atlas."""
+    answers.lookup("classes", answers.given(limit=limit), as_json=as_json, as_csv=as_csv, browser=browser)
+
+
+def layers(
+    of: OfModel = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="A model that is not in the atlas: torchvision name or package.module:factory."
+        ),
+    ] = None,
+    globs: Annotated[
+        str | None, typer.Option("--layers", help="With --model: comma-separated globs on traced names.")
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    limit: Limit = None,
+    browser: Browser = False,
+) -> None:
+    """List the layers of a model in the atlas or, with --model, those an ingestion would take."""
+    if model is None:
+        values = answers.given(model=of, limit=limit)
+        answers.lookup("layers", values, as_json=as_json, as_csv=as_csv, browser=browser)
+        return
+    from atlas.lookup import Table
+    from ingest.layers import choose_layers
+    from ingest.models import ModelSpec, load_model
+
+    chosen = choose_layers(load_model(ModelSpec(model, weights=None if ":" in model else "random")), globs)
+    columns = ("layer", "kind", "channels", "positions", "unit")
+    rows = tuple(
+        {"layer": s.name, "kind": s.kind, "channels": s.channels, "positions": s.positions, "unit": s.unit}
+        for s in chosen[:limit]
+    )
+    answers.show(Table("layers", {"model": model}, columns, rows), as_json=as_json, as_csv=as_csv)
+
+
+def neuron(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="e.g. layer3.2/117")],
+    as_json: AsJson = False,
+    limit: Limit = None,
+    browser: Browser = False,
+) -> None:
+    """One neuron: its statistics, what it flows to and from, its classes, images and circuits."""
+    parts = {
+        "flow, both ways": ("neuron_edges", {"limit": limit or 10}),
+        "classes it tells apart": ("neuron_classes", {"limit": limit or 5}),
+        "images it answers most": ("neuron_images", {"limit": limit or 5}),
+        "circuits it is part of": ("neuron_circuits", {"limit": limit or 5}),
+    }
+    _thing(
+        "neuron_by_address",
+        {"neuron": address},
+        parts,
+        as_json=as_json,
+        browser=browser,
+        drawn="neuron_edges",
+    )
+
+
+def class_(
+    name: Annotated[str, typer.Argument(help="Name or id of the class.")],
+    as_json: AsJson = False,
+    limit: Limit = None,
+    browser: Browser = False,
+) -> None:
+    """One class: the neurons that tell it apart, its circuits and images."""
+    parts = {
+        "its circuits": ("circuits_of_class", {"limit": limit or 10}),
+        "its images": ("class_images", {"limit": limit or 5}),
+    }
+    _thing("class_neurons", {"class": name}, parts, as_json=as_json, browser=browser, limit=limit or 10)
+
+
+def image(
+    name: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="A file, an image id, or a name in the data set.")
+    ],
+    as_json: AsJson = False,
+    limit: Limit = None,
+    browser: Browser = False,
+) -> None:
+    """One image: what the model says of it, the neurons it is typical of, its circuits, images like it."""
+    parts = {
+        "neurons it is typical of": ("image_neurons", {"limit": limit or 10}),
+        "its circuits": ("image_circuits", {"limit": limit or 5}),
+    }
+    _thing("image_by_id", {"image": name}, parts, as_json=as_json, browser=browser)
+
+
+def _thing(
+    name: str,
+    params: Mapping[str, Any],
+    parts: Mapping[str, tuple[str, Mapping[str, Any]]],
+    *,
+    as_json: bool,
+    browser: bool,
+    drawn: str | None = None,
+    limit: int | None = None,
+) -> None:
+    """One thing: its own table, then a table per heading; as JSON its own table and the drawing of ``drawn``."""
+    from atlas import lookup
+
+    with answers.database() as connection:
+        if browser:
+            from atlas.cli import console
+
+            console.answer(answers.browser_link(connection, drawn or name, params))
+            return
+        table = lookup.run(connection, name, {**params, **answers.given(limit=limit)})
+        # The completed arguments are passed on, so that an address is completed once.
+        known = {key: table.params[key] for key in params}
+        if as_json:
+            graph = None if drawn is None else lookup.run(connection, drawn, known, draw=True).subgraph
+            answers.show(replace(table, subgraph=graph), as_json=True)
+            return
+        answers.show(table)
+        _parts(connection, known, parts)
+
+
+def _parts(
+    connection: Connection, known: Mapping[str, Any], parts: Mapping[str, tuple[str, Mapping[str, Any]]]
+) -> None:
+    from atlas import lookup
+
+    for heading, (query, options) in parts.items():
+        answers.show(lookup.run(connection, query, {**known, **options}), heading=f"\n{heading}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (models, layers, classes, neuron, image):
+        app.command()(command)
+    app.command("class")(class_)

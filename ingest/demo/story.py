@@ -1,0 +1,46 @@
+"""The demo's job: which images, which network, and shares fit for a set of this size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atlas.errors import DataError
+from ingest.demo.digits import CLASSES, PAIRS, read_answers, side_file, write_dataset
+from ingest.demo.network import WEIGHTS
+from ingest.job import IngestSpec, read_groups
+from ingest.methods.gcc_job import GccParameters
+from ingest.models import ModelSpec
+
+ROOT_SHARE = 0.05
+MASK_SHARE = 0.30
+
+
+def demo_spec(folder: Path, images: int) -> IngestSpec:
+    """The job of ``atlas demo``: writes the canvases below ``folder`` and explains the whole judging half."""
+    data = folder / f"digits-{images}"
+    write_dataset(data, images=images)
+    return IngestSpec(
+        model=ModelSpec("ingest.demo.network:digit_pairs", checkpoint=WEIGHTS),
+        data=data,
+        dataset="digits",
+        queries="judge",
+        sides=read_groups(side_file(data)),
+        gcc=GccParameters(root_share=ROOT_SHARE, mask_share=MASK_SHARE),
+    )
+
+
+def story_image(data: Path) -> str:
+    """Name of the judging image that the demo tells about: the first of class 4-5."""
+    files = read_answers(side_file(data))
+    names = sorted(
+        name for name, entry in files.items() if entry["half"] == "judging" and name.startswith("4-5/")
+    )
+    if not names:
+        raise DataError("no judging image of class 4-5", where=data)
+    return names[0]
+
+
+def sibling_of(name: str) -> str:
+    """A class that shares one digit with this one: the first in order."""
+    own = set(PAIRS[CLASSES.index(name)])
+    return next(c for c, pair in zip(CLASSES, PAIRS, strict=True) if len(own & set(pair)) == 1)

@@ -1,0 +1,161 @@
+"""GCC as a stage of a job: the data set's flow, then the exact circuits of the chosen images, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from atlas.address import digest_of
+from atlas.spool import Values
+from ingest.images import ImageBatches
+from ingest.job import Prepared
+from ingest.methods.ablation import circuit_drops, target_weights
+from ingest.methods.gcc import VERSION, OverlapRows, QueryCircuits, query_circuits
+from ingest.methods.gcc_flow import flows
+from ingest.methods.gcc_job import Lists, Pair, make_lists, make_pairs, query_of_row, remarks
+from ingest.methods.gcc_tables import Naming, circuit_tables, flow_table
+from ingest.numerics.traversal import Node
+from ingest.selection import choose_queries
+from ingest.store import ActivationStore
+
+QUERIES_PER_SHARD = 25
+FACTS = "#facts"
+
+Columns = Mapping[str, Values]
+Compute = Callable[[], Iterable[tuple[str, Columns]]]
+Progress = Callable[[str, int, int], None]
+
+
+class GccStage:
+    """What GCC adds to a job. Tables named :data:`FACTS` are numbers about the shard, summed by :meth:`facts`."""
+
+    version = VERSION
+
+    def __init__(self, prepared: Prepared, store: ActivationStore) -> None:
+        self._prepared = prepared
+        self._store = store
+        self._spec = prepared.spec.gcc
+        self._queries = choose_queries(
+            prepared.spec.queries, prepared.images.images, prepared.subject.labels, prepared.subject.judging
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """What its numbers depend on, beside model, data and seed."""
+        ids = [self._store.ids[row] for row in self._queries]
+        return {**self._spec.to_dict(), "queries": len(ids), "queries_digest": digest_of(ids)}
+
+    def shards(self, run: str, progress: Progress) -> Iterator[tuple[str, Compute]]:
+        """The shards in order: name, and what computes its tables."""
+        yield "flow", lambda: self._flow(run, progress)
+        total = len(self._queries)
+        for start in range(0, total, QUERIES_PER_SHARD):
+            part = self._queries[start : start + QUERIES_PER_SHARD]
+            yield (
+                f"queries-{start:06d}",
+                lambda part=part, start=start: self._part(  # type: ignore[misc]
+                    run, part, lambda done, start=start: progress("circuits", start + done, total)
+                ),
+            )
+            progress("circuits", start + len(part), total)
+
+    def facts(self, numbers: Mapping[str, float]) -> dict[str, Any]:
+        """Facts about the run, from the sums over its shards."""
+        fitted = numbers.get("fitted", 0)
+        return {
+            **{name: int(value) for name, value in numbers.items()},
+            "fallback_share": numbers.get("fallbacks", 0) / fitted if fitted else 0.0,
+            "remarks": remarks(self.lists),
+        }
+
+    @cached_property
+    def lists(self) -> Lists:
+        """The root and mask lists, made from the list images."""
+        return make_lists(self._store, self._spec, self._prepared.subject.lists)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair | None, ...]:
+        """Adjacent layers with their segments."""
+        return make_pairs(self._prepared.model.trace, self._prepared.layers)
+
+    @cached_property
+    def overlaps(self) -> OverlapRows:
+        """S_SF of these lists."""
+        return OverlapRows(self.lists)
+
+    def batches(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """Images of some rows of the store, on the model's device."""
+        model, spec = self._prepared.model, self._prepared.spec
+        for indices, batch in ImageBatches(
+            self._prepared.images, model.transform, batch=spec.passes.batch, indices=rows
+        ):
+            yield [int(i) for i in indices], batch.to(spec.model.device)
+
+    def circuits(self, rows: Sequence[int]) -> Iterator[tuple[int, Tensor, QueryCircuits]]:
+        """Exact circuits of some rows of the store: row, image (1, 3, H, W), circuits."""
+        for indices, batch in self.batches(rows):
+            for row, x in zip(indices, batch.split(1), strict=True):
+                listed = not bool(self._prepared.subject.judging[row])
+                query = query_of_row(self._store, self.lists, row, x, listed=listed)
+                trace = self._prepared.model.trace
+                yield row, x, query_circuits(trace, self.pairs, self.overlaps, query, self._spec)
+
+    def naming(self, run: str) -> Naming:
+        """Ids of what a run writes."""
+        return Naming(self._prepared.subject, self._prepared.layers, run, self._store.ids)
+
+    def _flow(self, run: str, progress: Progress) -> Iterator[tuple[str, Columns]]:
+        naming, edges, capped = self.naming(run), 0, 0
+        found = flows(
+            self._prepared.model.trace,
+            self.pairs,
+            self.lists,
+            self.batches,
+            self._spec,
+            lambda done, total: progress("flow", done, total),
+        )
+        for flow in found:
+            edges, capped = edges + len(flow), capped + int(flow.capped.sum())
+            yield flow_table(naming, flow)
+        yield FACTS, {"flow_edges": [edges], "capped_sources": [capped]}
+
+    def _part(
+        self, run: str, rows: Sequence[int], progress: Callable[[int], None]
+    ) -> Iterator[tuple[str, Columns]]:
+        naming = self.naming(run)
+        facts = dict.fromkeys(("circuits", "edges", "fitted", "fallbacks"), 0)
+        for done, (row, x, result) in enumerate(self.circuits(rows), start=1):
+            drops = self.drops(x, result, self._output(row))
+            yield from circuit_tables(naming, result, self.lists, self._spec, drops)
+            facts["circuits"] += len(result.circuits)
+            facts["edges"] += len(result.edges)
+            facts["fitted"] += result.sources
+            facts["fallbacks"] += result.fallbacks
+            progress(done)
+        yield FACTS, {name: [value] for name, value in facts.items()}
+
+    def drops(self, x: Tensor, result: QueryCircuits, output: int | None) -> dict[Node, float]:
+        """Per own circuit what the logit of an output (the predicted one if None) loses without it.
+
+        x : (1, 3, H, W) the query.
+        """
+        own = [circuit for circuit in result.circuits if circuit.merged_into is None]
+        if not own:
+            return {}
+        weights = target_weights("predicted" if output is None else "label", result.logits, output, {})
+        trace, layers = self._prepared.model.trace, self._prepared.layers
+        drops = circuit_drops(trace, layers, x, [circuit.members() for circuit in own], weights)
+        return {circuit.root: float(drop) for circuit, drop in zip(own, drops, strict=True)}
+
+    def _output(self, row: int) -> int | None:
+        label = self._prepared.subject.labels[row]
+        return None if label is None else self._prepared.subject.outputs[label]
+
+
+def sum_facts(total: dict[str, float], columns: Columns) -> None:
+    """Add one shard's numbers to the totals."""
+    for name, values in columns.items():
+        total[name] = total.get(name, 0) + float(np.asarray(values).sum())

@@ -1,0 +1,141 @@
+"""A finished job, opened again: its model, images and lists, for questions asked after ingestion.
+
+Beside the activation store lies one JSON file per job; no image is hashed again, and the weights' digest is checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atlas.address import parse_root
+from atlas.errors import DataError, ModelError
+from ingest.activations import PassSpec
+from ingest.images import ImageRecord, ImageSet
+from ingest.job import IngestSpec, Prepared, Sides
+from ingest.layers import choose_layers
+from ingest.methods.gcc_job import GccParameters
+from ingest.methods.survey import Subject
+from ingest.models import ModelSpec, load_model
+from ingest.numerics.gcc import Thresholds
+from ingest.store import ActivationStore
+from ingest.store_files import disk_errors, write_whole
+
+_IMAGE = ("id", "path", "label", "split", "width", "height")
+
+
+def keep_job(prepared: Prepared, store: ActivationStore, run: str) -> Path:
+    """Write what :func:`reopen` reads. Raises DiskError."""
+    spec, images, subject = prepared.spec, prepared.images, prepared.subject
+    sources = spec.sides.sources
+    document = {
+        "model": {**asdict(spec.model), "checkpoint": _absolute(spec.model.checkpoint)},
+        "digest": prepared.model.digest,
+        "data": _absolute(spec.data),
+        "dataset": images.name,
+        "data_digest": images.digest,
+        "folders": list(images.folders),
+        "images": [[getattr(image, name) for name in _IMAGE] for image in images.images],
+        "root": str(subject.root),
+        "classes": list(subject.classes),
+        "outputs": list(subject.outputs),
+        "labels": list(subject.labels),
+        "judging": subject.judging.astype(int).tolist(),
+        "sources": None if sources is None else {name: list(own) for name, own in sources.items()},
+        "layers": [layer.name for layer in prepared.layers],
+        "passes": asdict(spec.passes),
+        "gcc": {**asdict(spec.gcc)},
+        "seed": spec.seed,
+    }
+    path = store.folder / f"job-{run}.json"
+    with disk_errors(store.folder):
+        write_whole(path, json.dumps(document))
+    return path
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+def reopen(work: Path, facts: Mapping[str, Any], device: str) -> tuple[Prepared, ActivationStore]:
+    """The job a run was made by, and its activation store.
+
+    Parameters
+    ----------
+    work : where jobs keep what can be made again.
+    facts : of the run; ``facts["job"]`` is the job's file below ``work``.
+
+    Raises
+    ------
+    DataError : the file or the store is gone. ModelError : the weights are not the ones of the run.
+    """
+    path = work / str(facts.get("job"))
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "the activations of this run are not on this machine",
+            where=path,
+            got=type(error).__name__,
+            next_step="run the same `atlas ingest` again where the images are",
+        ) from error
+    spec = _spec(kept, device)
+    model = load_model(spec.model)
+    if model.digest != kept["digest"]:
+        raise ModelError(
+            "the weights are not the ones this run was made from",
+            where=spec.model.checkpoint or spec.model.model,
+            expected=kept["digest"][:16],
+            got=model.digest[:16],
+            next_step="restore the checkpoint, or ingest the new weights",
+        )
+    layers = choose_layers(model, ",".join(kept["layers"]))
+    images = tuple(ImageRecord(**dict(zip(_IMAGE, row, strict=True))) for row in kept["images"])
+    data = ImageSet(
+        root=Path(kept["data"]),
+        name=kept["dataset"],
+        digest=kept["data_digest"],
+        images=images,
+        folders=tuple(kept["folders"]),
+        skipped=(),
+        duplicates=(),
+    )
+    subject = Subject(
+        root=parse_root(kept["root"]),
+        dataset=kept["dataset"],
+        data_digest=kept["data_digest"],
+        classes=tuple(kept["classes"]),
+        outputs=tuple(kept["outputs"]),
+        labels=tuple(kept["labels"]),
+        judging=np.array(kept["judging"], bool),
+    )
+    return Prepared(spec, model, data, layers, subject), ActivationStore(path.parent)
+
+
+def _spec(kept: Mapping[str, Any], device: str) -> IngestSpec:
+    model = dict(kept["model"])
+    checkpoint = model.pop("checkpoint")
+    size = model.pop("image_size")
+    model |= {
+        "device": device,
+        "checkpoint": None if checkpoint is None else Path(checkpoint),
+        "image_size": None if size is None else (int(size[0]), int(size[1])),
+    }
+    gcc = dict(kept["gcc"])
+    thresholds = Thresholds(**gcc.pop("thresholds"))
+    sources = kept["sources"]
+    return IngestSpec(
+        model=ModelSpec(**model),
+        data=Path(kept["data"]),
+        dataset=kept["dataset"],
+        layers=",".join(kept["layers"]),
+        sides=Sides(sources=None if sources is None else {name: tuple(own) for name, own in sources.items()}),
+        seed=kept["seed"],
+        passes=PassSpec(**kept["passes"]),
+        gcc=GccParameters(thresholds=thresholds, **gcc),
+    )
