@@ -86,9 +86,10 @@ def select(sensitivity: Array, overlap: Array, masked: Bools, thresholds: Thresh
         if thresholds.candidate_mask:
             allowed &= masked
         index = np.flatnonzero(allowed)
-        cut = pot_threshold(s[index], thresholds.pot_percentile, thresholds.pot_quantile)
         tau = flow_threshold(overlap[i, index], thresholds.flow_floor)
-        kept = index[(s[index] > cut.threshold) & (overlap[i, index] > tau)]
+        eligible = overlap[i, index] > tau
+        cut = pot_threshold(s[index], thresholds.pot_percentile, thresholds.pot_quantile, eligible)
+        kept = index[(s[index] > cut.threshold) & eligible]
         rows.append(np.full(len(kept), i))
         targets.append(kept)
         cuts.append((cut.threshold, tau, len(index), cut.exceedances, cut.fallback))

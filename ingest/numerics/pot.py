@@ -19,6 +19,7 @@ Source: GCC, ICCV 2025 (arXiv 2508.01728), public code; sigma clip and xi floor 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ import numpy.typing as npt
 from scipy import special
 
 Array = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 XI_FLOOR = 1e-9
 _LOG_MAX = float(np.log(np.finfo(np.float64).max))
@@ -38,9 +40,9 @@ _STEP = 0.05
 class Cut:
     """One source's cut-off.
 
-    threshold : r, or NaN where nothing can be kept (no candidates, no exceedance, or r < 0).
+    threshold : r, or NaN where nothing can be kept (no candidates, no exceedance of use, or r < 0).
     fallback : the fit failed or was not finite, and the threshold is the 95th percentile instead.
-    exceedances : N_x.
+    exceedances : N_x, 0 where no threshold was made.
     """
 
     threshold: float
@@ -54,20 +56,23 @@ def negative_log_likelihood(xi: float, sigma: float, e: Array) -> float:
     Points outside the support of xi < 0 cost 100 log(float max) each, as in
     ``rv_continuous._penalized_nnlf``.
     """
-    if not np.isfinite(xi) or sigma <= 0:
-        return float("inf")
+    if not math.isfinite(xi) or sigma <= 0:
+        return math.inf
     x = e / sigma
     bad = 0
     if xi < 0:
         inside = x <= -1.0 / xi
-        bad = x.size - int(np.count_nonzero(inside))
-        if bad and x.size > 1:  # scipy leaves a lone value in place and so counts it twice
-            x = x[inside]
-    terms = -special.xlog1py(xi + 1.0, xi * x) / xi if xi != 0 else -x
-    finite = np.isfinite(terms)
-    lost = terms.size - int(np.count_nonzero(finite))
-    total = float(np.sum(terms[finite] if lost else terms))
-    return -total + (bad + lost) * _LOG_MAX * 100 + e.size * float(np.log(sigma))
+        if not inside.all():
+            bad = x.size - int(np.count_nonzero(inside))
+            if x.size > 1:  # scipy leaves a lone value in place and so counts it twice
+                x = x[inside]
+    terms = special.xlog1py(xi + 1.0, xi * x) / -xi if xi != 0 else -x
+    total = float(np.add.reduce(terms))
+    if not math.isfinite(total):
+        finite = np.isfinite(terms)
+        bad += terms.size - int(np.count_nonzero(finite))
+        total = float(np.add.reduce(terms[finite]))
+    return -total + bad * _LOG_MAX * 100 + e.size * float(np.log(sigma))
 
 
 def fit_tail(e: Array) -> tuple[float, float]:
@@ -78,15 +83,22 @@ def fit_tail(e: Array) -> tuple[float, float]:
     """
     with np.errstate(all="ignore"):
         xi, sigma = _nelder_mead(e)
-    return (xi, sigma) if np.isfinite(xi) and sigma > 0 else (float("nan"), float("nan"))
+    return (xi, sigma) if math.isfinite(xi) and sigma > 0 else (math.nan, math.nan)
 
 
 _Vertex = tuple[float, tuple[float, float]]
 
 
 def _ranked(simplex: list[_Vertex]) -> list[_Vertex]:
-    """The vertices by value; numpy's sort, because its order among equal values is part of scipy's walk."""
-    return [simplex[i] for i in np.argsort(np.array([v[0] for v in simplex]))]
+    """The vertices by value; numpy's sort where two are equal, because its order is part of scipy's walk."""
+    a, b, c = simplex[0][0], simplex[1][0], simplex[2][0]
+    if len({a, b, c}) < 3:
+        return [simplex[i] for i in np.argsort(np.array([a, b, c]))]
+    return sorted(simplex, key=_value)
+
+
+def _value(vertex: _Vertex) -> float:
+    return vertex[0]
 
 
 class _SpentError(Exception):
@@ -115,8 +127,8 @@ def _nelder_mead(e: Array) -> tuple[float, float]:
     rounds = 1
     while law.calls < _LIMIT and rounds < _LIMIT:
         (f0, best), (f1, middle), (f2, worst) = simplex
-        spread = max(abs(v[i] - best[i]) for v in (middle, worst) for i in (0, 1))
-        if spread <= _TOLERANCE and max(abs(f0 - f1), abs(f0 - f2)) <= _TOLERANCE:
+        flat = abs(f0 - f1) <= _TOLERANCE and abs(f0 - f2) <= _TOLERANCE
+        if flat and all(abs(v[i] - best[i]) <= _TOLERANCE for v in (middle, worst) for i in (0, 1)):
             break
         try:
             _step(simplex, law)
@@ -157,27 +169,37 @@ def _step(simplex: list[_Vertex], law: _Likelihood) -> None:
         simplex[i] = law.at(best[0] + 0.5 * (x[0] - best[0]), best[1] + 0.5 * (x[1] - best[1]))
 
 
-def pot_threshold(s: Array, percentile: float = 90.0, p: float = 0.95) -> Cut:
+def pot_threshold(s: Array, percentile: float = 90.0, p: float = 0.95, eligible: Bools | None = None) -> Cut:
     """The cut-off r of one source's candidate sensitivities s (N,), unitless.
 
     r = u + (sigma/xi) [ (N/N_x (1-p))^(-xi) - 1 ]  with  xi <- max(xi, 1e-9),  sigma <- min(sigma, std(e)).
     Where every exceedance is equal, std(e) = 0 and r = u whatever the fit says, so none is made.
+
+    eligible : (N,) targets that pass the other threshold. Where r >= u for certain and none of them exceeds u,
+        nothing can be kept whatever r is: the fit is spared and the threshold is NaN.
     """
+    nothing = Cut(math.nan, False, 0)
     if s.size == 0:
-        return Cut(float("nan"), False, 0)
+        return nothing
     u = float(np.percentile(s, percentile))
-    e = s[s > u] - u
+    above = s > u
+    e = s[above] - u
     if e.size == 0:
-        return Cut(float("nan"), False, 0)
+        return nothing
+    tail = s.size / e.size * (1 - p)
+    if eligible is not None and tail <= 1 and not (above & eligible).any():
+        return nothing
     deviation = float(np.std(e))
     if deviation == 0.0:
-        return Cut(u if u >= 0 else float("nan"), False, e.size)
+        return _cut(u, e.size)
     xi, sigma = fit_tail(e)
-    if not (np.isfinite(xi) and np.isfinite(sigma)):
-        return Cut(float(np.percentile(s, 95.0)), True, e.size)
     xi, sigma = max(xi, XI_FLOOR), min(sigma, deviation)
     with np.errstate(all="ignore"):
-        r = u + (sigma / xi) * (float(np.power(s.size / e.size * (1 - p), -xi)) - 1)
-    if not np.isfinite(r):
+        r = float(u + (sigma / xi) * (np.power(tail, -xi) - 1))
+    if not math.isfinite(r):
         return Cut(float(np.percentile(s, 95.0)), True, e.size)
-    return Cut(r if r >= 0 else float("nan"), False, e.size)
+    return _cut(r, e.size)
+
+
+def _cut(r: float, exceedances: int) -> Cut:
+    return Cut(r if r >= 0 else math.nan, False, exceedances)
