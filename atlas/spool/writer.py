@@ -131,6 +131,7 @@ class _TableWriter:
         self._schema = arrow_schema(item)
         self._writer: Any = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._pending: list[pa.Table] = []
+        self._pending_rows = self._pending_bytes = 0
         self._rows = 0
         self._seen: set[str] = set()
 
@@ -157,9 +158,11 @@ class _TableWriter:
         ]
         self._rows += length
         self._seen |= set(columns)
-        self._pending.append(pa.Table.from_arrays(arrays, schema=self._schema))
-        pending = sum(part.num_rows for part in self._pending)
-        if pending >= GROUP_ROWS or sum(part.nbytes for part in self._pending) >= GROUP_BYTES:
+        part = pa.Table.from_arrays(arrays, schema=self._schema)
+        self._pending.append(part)
+        self._pending_rows += part.num_rows
+        self._pending_bytes += part.nbytes
+        if self._pending_rows >= GROUP_ROWS or self._pending_bytes >= GROUP_BYTES:
             self._flush()
 
     def _refuse(self, what: str, column: str, expected: object, got: object = None) -> NoReturn:
@@ -168,7 +171,8 @@ class _TableWriter:
     def _flush(self) -> None:
         if self._pending:
             self._writer.write_table(pa.concat_tables(self._pending), row_group_size=GROUP_ROWS)
-            self._pending = []
+        self._pending = []
+        self._pending_rows = self._pending_bytes = 0
 
     def close(self) -> TableFile:
         self._flush()
