@@ -218,7 +218,7 @@ def change_password(target: Target, new: str) -> None:
 @cache
 def _driver_module() -> ModuleType:
     """The driver, imported on first use, without the data-frame packages it would load for a second."""
-    unused = [name for name in ("pandas", "pyarrow") if name not in sys.modules]
+    unused = [name for name in ("numpy", "pandas", "pyarrow") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(unused))  # type: ignore[arg-type]
     try:
         import neo4j
