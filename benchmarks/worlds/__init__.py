@@ -1,0 +1,1 @@
+"""Synthetic atlases for the benchmarks."""
