@@ -160,6 +160,9 @@ class Connection:
         ):
             result = session.run(cypher, dict(params or {}))
             columns = tuple(result.keys())
+            # The server gives a profile only for rows that were fetched.
+            for _ in result:
+                pass
             summary = result.consume()
         notices = tuple(
             (status.gql_status, status.status_description)

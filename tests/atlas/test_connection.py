@@ -240,3 +240,8 @@ def test_refuses_older_servers(agent: str) -> None:
 def test_refuses_other_products(agent: str) -> None:
     with pytest.raises(StoreError, match="not Neo4j"):
         check_version(agent, "here")
+
+
+@pytest.mark.server
+def test_profile_of_more_rows_than_one_fetch(connection: Connection) -> None:
+    assert connection.profile("UNWIND range(1, 5000) AS x RETURN x").root.rows == 5000
