@@ -27,6 +27,11 @@ CALL () {
 CALL (mask) {
   MATCH (:Image {id: $image})<-[:ACTIVATED_BY]-(n:Neuron) WHERE n.model = $model RETURN n
   UNION
+  // An image kept out of the lists starts where it passes their last value.
+  MATCH (:Image {id: $image})-[a:ACTIVATES]->(l:Layer {model: $model})
+  UNWIND range(0, size(a.values) - 1) AS i
+  MATCH (n:Neuron {model: $model, layer: l.name, channel: a.channels[i]}) WHERE a.values[i] > n.root_floor RETURN n
+  UNION
   UNWIND $roots AS id MATCH (n:Neuron {id: id}) RETURN n
 }
 WITH mask, collect(n) AS roots

@@ -24,7 +24,10 @@ Unit = tuple[int, int]
 
 @dataclass(frozen=True)
 class World:
-    """Flow between units of adjacent layers (sensitivity, overlap), and one image's lists."""
+    """Flow between units of adjacent layers (sensitivity, overlap), and one image's lists.
+
+    Every second root holds the image in its list; the others are passed by its value alone.
+    """
 
     flow: Mapping[tuple[Unit, Unit], tuple[float, float]]
     roots: frozenset[Unit]
@@ -48,6 +51,8 @@ def random_world(seed: int) -> World:
 
 
 def fill(connection: Connection, world: World) -> None:
+    roots = sorted(world.roots)
+    listed, passed = roots[::2], set(roots[1::2])
     connection.auto("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 1000 ROWS")
     prepare.introduce(connection)
     prepare.constrain(connection)
@@ -55,15 +60,16 @@ def fill(connection: Connection, world: World) -> None:
         "CREATE (m:Model {id: $model, name: 'random'}), (image:Image {id: $image}) "
         "WITH m, image UNWIND range(0, $layers - 1) AS i "
         "CREATE (m)-[:HAS_LAYER]->(l:Layer {id: $model + '/l' + i, name: 'l' + i, model: $model, ordinal: i}) "
-        "CREATE (image)-[:ACTIVATES {channels: $mask[i], values: []}]->(l) "
+        "CREATE (image)-[:ACTIVATES {channels: $mask[i], values: $values[i]}]->(l) "
         "WITH l, i UNWIND range(0, $channels - 1) AS c CREATE (l)-[:HAS_NEURON]->"
-        "(:Neuron {id: l.id + '/' + c, model: $model, layer: l.name, channel: c})",
+        "(:Neuron {id: l.id + '/' + c, model: $model, layer: l.name, channel: c, root_floor: 1.0})",
         {
             "model": MODEL,
             "image": IMAGE,
             "layers": LAYERS,
             "channels": CHANNELS,
             "mask": [list(m) for m in world.mask],
+            "values": [[2.0 if (i, c) in passed else 1.0 for c in m] for i, m in enumerate(world.mask)],
         },
     )
     connection.write(
@@ -74,7 +80,7 @@ def fill(connection: Connection, world: World) -> None:
     connection.write(
         "MATCH (image:Image {id: $image}) UNWIND $roots AS root MATCH (n:Neuron {id: root}) "
         "CREATE (n)-[:ACTIVATED_BY {value: 1.0, rank: 1}]->(image)",
-        {"image": IMAGE, "roots": [name(root) for root in world.roots]},
+        {"image": IMAGE, "roots": [name(root) for root in listed]},
     )
 
 
