@@ -91,6 +91,13 @@ def test_a_bad_file_is_refused_with_its_line(
     assert caught.value.where == f"{path}:{line}"
 
 
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "sample.cypher"
+    path.write_bytes(b"// name: \xff")
+    with pytest.raises(QueryError, match="cannot be read"):
+        read(path)
+
+
 def test_a_name_stands_once(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
