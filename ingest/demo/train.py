@@ -2,7 +2,8 @@
 
 Canvases are drawn on the fly from the training sources only; each digit is bent a little, so that 1,195 source
 digits do not get learnt by heart. A penalty on the mean block activations makes neurons fire for few images: a
-neuron's best images then say what it is for, which is what GCC's lists read.
+neuron's best images then say what it is for, which is what GCC's lists read. A second one, on how unequally the
+images excite a layer, keeps a few odd digits from filling the lists of all neurons.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Settings:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     activation_penalty: float = 0.4
+    inequality_penalty: float = 0.1
     penalty_ramp: float = 0.3
 
 
@@ -53,6 +55,16 @@ def bend(patches: Tensor, rng: np.random.Generator) -> Tensor:
     grid = F.affine_grid(torch.stack([row_x, row_y], dim=1), [len(patches), 1, 24, 24], align_corners=False)
     bent: Tensor = F.grid_sample(patches[:, None], grid, align_corners=False)[:, 0]
     return bent
+
+
+def penalties(blocks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Σ over blocks of the mean activation, and of the squared coefficient of variation of the images' means.
+
+    blocks : outputs (B, C, H, W), ≥ 0.
+    """
+    means = torch.stack([a.mean(dim=(1, 2, 3)) for a in blocks])
+    mean = means.mean(dim=1)
+    return mean.sum(), (means.var(dim=1, correction=0) / (mean**2 + 1e-12)).sum()
 
 
 def as_input(canvases: digits.Bytes) -> Tensor:
@@ -97,13 +109,15 @@ def train(settings: Settings) -> DigitPairNet:
         inputs, labels = training_batch(sources, settings.batch, rng)
         error = F.cross_entropy(net(inputs), labels)
         ramp = min(1.0, step / (settings.penalty_ramp * settings.steps))
-        penalty = torch.stack([a.mean() for a in seen]).sum()
+        level, inequality = penalties(seen)
+        penalty = settings.activation_penalty * level + settings.inequality_penalty * inequality
         optimiser.zero_grad()
-        torch.autograd.backward(error + settings.activation_penalty * ramp * penalty)
+        torch.autograd.backward(error + ramp * penalty)
         optimiser.step()
         rates.step()
         if step % 50 == 49:
-            log.info("step %d: cross entropy %.4f, penalty %.3f", step + 1, error.item(), penalty.item())
+            told = (step + 1, error.item(), level.item(), inequality.item())
+            log.info("step %d: cross entropy %.4f, activation %.3f, inequality %.3f", *told)
     for hook in hooks:
         hook.remove()
     return net.eval().requires_grad_(False)
@@ -173,12 +187,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--steps", type=int, default=Settings.steps)
     parser.add_argument("--seed", type=int, default=Settings.seed)
-    parser.add_argument("--penalty", type=float, default=Settings.activation_penalty)
+    parser.add_argument("--activation-penalty", type=float, default=Settings.activation_penalty)
+    parser.add_argument("--inequality-penalty", type=float, default=Settings.inequality_penalty)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(given.threads)
-    settings = Settings(seed=given.seed, steps=given.steps, activation_penalty=given.penalty)
+    settings = Settings(
+        seed=given.seed,
+        steps=given.steps,
+        activation_penalty=given.activation_penalty,
+        inequality_penalty=given.inequality_penalty,
+    )
     report = write(train(settings), settings, given.out)
     log.info("%s", json.dumps(report["accuracy"]))
 
