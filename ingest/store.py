@@ -39,7 +39,7 @@ from ingest.numerics.statistics import ClassStats, UnitStats, class_stats, join_
 from ingest.store_files import COMPLETE, LOGITS, PLAN, peaks_file, pooled_file
 
 Subset = NDArray[np.bool_] | NDArray[np.int64] | None
-BLOCK_BYTES = 256 << 20
+BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
