@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from atlas.address import Root
 from atlas.errors import DataError
 from ingest.activations import PassSpec
 from ingest.classes import map_classes
-from ingest.images import ImageRecord, ImageSet, halves, scan_images
+from ingest.images import ImageRecord, ImageSet, common_size, halves, scan_images
 from ingest.layers import LayerSpec, choose_layers
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.survey import Subject
@@ -86,8 +86,7 @@ def prepare(spec: IngestSpec) -> Prepared:
     Raises ModelError or DataError for whatever cannot be used.
     """
     images = scan_images(spec.data, name=spec.dataset)
-    sizes = {(image.height, image.width) for image in images.images}
-    model = load_model(replace(spec.model, image_size=sizes.pop() if len(sizes) == 1 else None))
+    model = load_model(spec.model, lambda: common_size(images.images))
     layers = choose_layers(model, spec.layers)
     classes = map_classes(model, images, spec.classes)
     subject = Subject(

@@ -16,7 +16,7 @@ import numpy as np
 from atlas.address import parse_root
 from atlas.errors import DataError, ModelError
 from ingest.activations import PassSpec
-from ingest.images import ImageRecord, ImageSet
+from ingest.images import ImageRecord, ImageSet, common_size
 from ingest.job import IngestSpec, Prepared, Sides
 from ingest.layers import choose_layers
 from ingest.methods.gcc_job import GccParameters
@@ -85,7 +85,8 @@ def reopen(work: Path, facts: Mapping[str, Any], device: str) -> tuple[Prepared,
             next_step="run the same `atlas ingest` again where the images are",
         ) from error
     spec = _spec(kept, device)
-    model = load_model(spec.model)
+    images = tuple(ImageRecord(**dict(zip(_IMAGE, row, strict=True))) for row in kept["images"])
+    model = load_model(spec.model, lambda: common_size(images))
     if model.digest != kept["digest"]:
         raise ModelError(
             "the weights are not the ones this run was made from",
@@ -95,7 +96,6 @@ def reopen(work: Path, facts: Mapping[str, Any], device: str) -> tuple[Prepared,
             next_step="restore the checkpoint, or ingest the new weights",
         )
     layers = choose_layers(model, ",".join(kept["layers"]))
-    images = tuple(ImageRecord(**dict(zip(_IMAGE, row, strict=True))) for row in kept["images"])
     data = ImageSet(
         root=Path(kept["data"]),
         name=kept["dataset"],
