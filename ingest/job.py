@@ -56,6 +56,7 @@ class IngestSpec:
     sides: Sides = field(default_factory=Sides)
     seed: int = 0
     force: bool = False
+    workers: int | None = None
     passes: PassSpec = field(default_factory=PassSpec)
     gcc: GccParameters = field(default_factory=GccParameters)
 

@@ -8,7 +8,7 @@ A finished spool of the same run is kept, not made again: a run's id says all th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,9 +26,10 @@ from ingest.job import Prepared
 from ingest.methods import survey
 from ingest.methods.gcc_stage import FACTS, GccStage, sum_facts
 from ingest.reopen import keep_job
-from ingest.shards import Shards
+from ingest.shards import Shards, Tables
 from ingest.store import ActivationStore
 from ingest.thumbnails import write_thumbnails
+from ingest.workers import Bench, computed, worker_count
 
 Progress = Callable[[str, int, int], None]
 Checkpoint = Callable[[str], None]
@@ -165,7 +166,7 @@ def _survey(
         progress("neurons", len(store.layers), len(store.layers))
         writer.finish(
             {
-                **_where(folders, keep_job(prepared, store, record.id)),
+                "job": str(keep_job(prepared, store, record.id).relative_to(folders.work)),
                 "accuracy": None if math.isnan(accuracy) else accuracy,
                 "images": len(store.ids),
                 "list_images": int(subject.lists.sum()),
@@ -186,22 +187,40 @@ def _method(
     checkpoint: Checkpoint | None,
 ) -> Spool:
     stage = STAGES[method](prepared, store)
-    record = record_of(prepared, method, stage.version, stage.parameters(), (base.id,))
+    # The base run is part of what the numbers rest on, so it is part of what the run is.
+    parameters = {**stage.parameters(), "base": base.id}
+    record = record_of(prepared, method, stage.version, parameters, (base.id,))
     kept = _kept(folders, record)
     if kept is not None:
         return kept
+    job = str(keep_job(prepared, store, record.id).relative_to(folders.work))
     shards = Shards(folders.work / f"{method}-{record.id}", checkpoint)
+    workers = worker_count(prepared.spec.model.device, len(stage.shards), prepared.spec.workers)
+    bench = Bench(folders.work, job, record.id, stage.queries, shards.folder, prepared.spec.model.device)
+    done = (
+        computed(bench, stage.shards, workers, checkpoint)
+        if workers > 1
+        else _one_by_one(stage, shards, record.id, progress)
+    )
     numbers: dict[str, float] = {}
     with SpoolWriter(spool_folder(folders, record), record) as writer:
-        for name, compute in stage.shards(record.id, progress):
-            tables = shards.tables(name, compute)
+        for count, (_, tables) in enumerate(done, start=1):
             _write(writer, (item for item in tables if item[0] != FACTS))
             for table, columns in tables:
                 if table == FACTS:
                     sum_facts(numbers, columns)
-        writer.finish({**_where(folders, keep_job(prepared, store, record.id)), **stage.facts(numbers)})
+            if workers > 1:
+                progress(method, count, len(stage.shards))
+        writer.finish({"job": job, **stage.facts(numbers)})
     shards.remove()
     return Spool.open(spool_folder(folders, record))
+
+
+def _one_by_one(
+    stage: GccStage, shards: Shards, run: str, progress: Progress
+) -> Iterator[tuple[str, Tables]]:
+    for name in stage.shards:
+        yield name, shards.tables(name, lambda name=name: stage.compute(run, name, progress))  # type: ignore[misc]
 
 
 STAGES: Mapping[str, Callable[[Prepared, ActivationStore], GccStage]] = {"gcc": GccStage}
@@ -247,11 +266,6 @@ def device_name(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"cpu, {torch.get_num_threads()} threads"
-
-
-def _where(folders: Folders, job: Path) -> dict[str, Any]:
-    """What a later command needs to load the same model and data again; no part of what the run is."""
-    return {"job": str(job.relative_to(folders.work))}
 
 
 def spool_folder(folders: Folders, record: RunRecord) -> Path:

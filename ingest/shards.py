@@ -32,12 +32,22 @@ class Shards:
 
     def tables(self, name: str, compute: Callable[[], Iterable[tuple[str, Mapping[str, Values]]]]) -> Tables:
         """The tables of a shard: read if it was done before, else computed and kept."""
-        path = self.folder / f"{name}.npz"
-        if not path.is_file():
-            _write(path, list(compute()))
+        if not self.done(name):
+            _write(self._path(name), list(compute()))
             self._at(f"shard:{name}")
         # Read back even when just computed, so that a resumed job and an uncut one see the same values.
-        return list(_read(path))
+        return self.read(name)
+
+    def done(self, name: str) -> bool:
+        """Whether a shard is there."""
+        return self._path(name).is_file()
+
+    def read(self, name: str) -> Tables:
+        """The tables of a shard that is there."""
+        return list(_read(self._path(name)))
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
 
     def remove(self) -> None:
         """Forget all shards, when what was made of them is safe."""

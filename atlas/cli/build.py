@@ -72,6 +72,9 @@ def ingest(
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images per forward pass.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; one a core on a CPU if left out.")
+    ] = None,
     spool: Annotated[Path | None, typer.Option("--spool", help="Folder for the spools.")] = None,
     no_load: Annotated[bool, typer.Option("--no-load", help="Write the spools, load nothing.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print sizes, memory and time, and stop.")] = False,
@@ -104,6 +107,7 @@ def ingest(
             sides=Sides(judge_share) if groups is None else read_groups(groups),
             seed=seed,
             force=force,
+            workers=workers,
             passes=PassSpec(batch=batch),
             gcc=GccParameters(
                 root_share=root_share,
@@ -136,10 +140,10 @@ def build(
     from ingest.plan import run
 
     prepared = prepare(spec)
-    for path, reason in prepared.images.skipped:
-        console.note(f"skipped {path}: {reason}")
-    for path, first in prepared.images.duplicates:
-        console.note(f"the same image twice: {path} is {first}")
+    for name, reason in prepared.images.skipped:
+        console.note(f"skipped {name}: {reason}")
+    for name, first in prepared.images.duplicates:
+        console.note(f"the same image twice: {name} is {first}")
     if plan:
         rows = tuple(
             {"what": line.what, "amount": f"up to {line.amount}" if line.bound else line.amount}

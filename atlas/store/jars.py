@@ -72,6 +72,13 @@ def ensure_jars(settings: Settings, notify: Notify | None = None) -> Path:
     return folder
 
 
+def present(settings: Settings) -> Path | None:
+    """The folder of jars that a start would use without fetching, None where there is none."""
+    folder = settings.atlas_neo4j_lib or settings.atlas_cache / f"neo4j-{NEO4J_VERSION}"
+    complete = folder.is_dir() if settings.atlas_neo4j_lib is not None else _complete(folder)
+    return folder if complete else None
+
+
 def install(folder: Path, fetch: Fetch) -> None:
     """Fetch into `folder`'s neighbourhood, verify, and rename into place; resumes what an earlier try left.
 

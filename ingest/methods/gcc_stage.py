@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from atlas.spool import Values
 from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.ablation import circuit_drops, target_weights
+from ingest.methods.chain import Chain, chained_logits, make_chain
 from ingest.methods.gcc import VERSION, OverlapRows, QueryCircuits, query_circuits
 from ingest.methods.gcc_flow import flows
 from ingest.methods.gcc_job import Lists, Pair, make_lists, make_pairs, query_of_row, remarks
@@ -22,11 +23,10 @@ from ingest.numerics.traversal import Node
 from ingest.selection import choose_queries
 from ingest.store import ActivationStore
 
-QUERIES_PER_SHARD = 25
+QUERIES_PER_SHARD = 10
 FACTS = "#facts"
 
 Columns = Mapping[str, Values]
-Compute = Callable[[], Iterable[tuple[str, Columns]]]
 Progress = Callable[[str, int, int], None]
 
 
@@ -35,32 +35,36 @@ class GccStage:
 
     version = VERSION
 
-    def __init__(self, prepared: Prepared, store: ActivationStore) -> None:
+    def __init__(
+        self, prepared: Prepared, store: ActivationStore, queries: tuple[int, ...] | None = None
+    ) -> None:
         self._prepared = prepared
         self._store = store
         self._spec = prepared.spec.gcc
-        self._queries = choose_queries(
+        self.queries = queries or choose_queries(
             prepared.spec.queries, prepared.images.images, prepared.subject.labels, prepared.subject.judging
         )
 
     def parameters(self) -> dict[str, Any]:
         """What its numbers depend on, beside model, data and seed."""
-        ids = [self._store.ids[row] for row in self._queries]
+        ids = [self._store.ids[row] for row in self.queries]
         return {**self._spec.to_dict(), "queries": len(ids), "queries_digest": digest_of(ids)}
 
-    def shards(self, run: str, progress: Progress) -> Iterator[tuple[str, Compute]]:
-        """The shards in order: name, and what computes its tables."""
-        yield "flow", lambda: self._flow(run, progress)
-        total = len(self._queries)
-        for start in range(0, total, QUERIES_PER_SHARD):
-            part = self._queries[start : start + QUERIES_PER_SHARD]
-            yield (
-                f"queries-{start:06d}",
-                lambda part=part, start=start: self._part(  # type: ignore[misc]
-                    run, part, lambda done, start=start: progress("circuits", start + done, total)
-                ),
-            )
-            progress("circuits", start + len(part), total)
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Names of the shards, in order."""
+        return ("flow", *(f"queries-{n:06d}" for n in range(0, len(self.queries), QUERIES_PER_SHARD)))
+
+    def compute(self, run: str, shard: str, progress: Progress) -> Iterator[tuple[str, Columns]]:
+        """The tables of one shard."""
+        if shard == "flow":
+            return self._flow(run, progress)
+        start = int(shard.removeprefix("queries-"))
+        return self._part(
+            run,
+            self.queries[start : start + QUERIES_PER_SHARD],
+            lambda done: progress("circuits", start + done, len(self.queries)),
+        )
 
     def facts(self, numbers: Mapping[str, float]) -> dict[str, Any]:
         """Facts about the run, from the sums over its shards."""
@@ -82,6 +86,11 @@ class GccStage:
         return make_pairs(self._prepared.model.trace, self._prepared.layers)
 
     @cached_property
+    def chain(self) -> Chain | None:
+        """The layers as a chain, where they are one."""
+        return make_chain(self._prepared.model.trace, self._prepared.layers, self.pairs)
+
+    @cached_property
     def overlaps(self) -> OverlapRows:
         """S_SF of these lists."""
         return OverlapRows(self.lists)
@@ -97,7 +106,8 @@ class GccStage:
     def circuits(self, rows: Sequence[int]) -> Iterator[tuple[int, Tensor, QueryCircuits]]:
         """Exact circuits of some rows of the store: row, image (1, 3, H, W), circuits."""
         for indices, batch in self.batches(rows):
-            for row, x in zip(indices, batch.split(1), strict=True):
+            for place, row in enumerate(indices):
+                x = batch[place : place + 1]
                 listed = not bool(self._prepared.subject.judging[row])
                 query = query_of_row(self._store, self.lists, row, x, listed=listed)
                 trace = self._prepared.model.trace
@@ -146,8 +156,13 @@ class GccStage:
         if not own:
             return {}
         weights = target_weights("predicted" if output is None else "label", result.logits, output, {})
+        cuts = [circuit.members() for circuit in own]
         trace, layers = self._prepared.model.trace, self._prepared.layers
-        drops = circuit_drops(trace, layers, x, [circuit.members() for circuit in own], weights)
+        if self.chain is None:
+            drops = circuit_drops(trace, layers, x, cuts, weights)
+        else:
+            clean = trace.values(x, [layer.node for layer in layers])
+            drops = (result.logits - chained_logits(self.chain, clean, cuts)) @ weights
         return {circuit.root: float(drop) for circuit, drop in zip(own, drops, strict=True)}
 
     def _output(self, row: int) -> int | None:

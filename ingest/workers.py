@@ -1,0 +1,80 @@
+"""Shards of a stage computed by several processes of this machine, each with one thread of arithmetic.
+
+A process opens the job from its file (`ingest.reopen`) and leaves its shards where the job that waits for them finds
+them, so that a shard does not know who computed it. On a GPU one process is best: it is the batch that fills it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ingest.methods.gcc_stage import GccStage
+from ingest.reopen import reopen
+from ingest.shards import Shards, Tables
+
+LEAST_SHARDS = 4
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a process needs to open a job: its work folder, the job's file below it, the run and its queries."""
+
+    work: Path
+    job: str
+    run: str
+    queries: tuple[int, ...]
+    shards: Path
+    device: str
+
+
+def worker_count(device: str, shards: int, wished: int | None = None) -> int:
+    """Processes worth starting: one on a GPU or for few shards, else one a core."""
+    if wished is not None:
+        return max(1, wished)
+    return 1 if device != "cpu" or shards < LEAST_SHARDS else min(os.cpu_count() or 1, shards)
+
+
+def computed(
+    bench: Bench, names: Sequence[str], workers: int, checkpoint: Callable[[str], None] | None
+) -> Iterator[tuple[str, Tables]]:
+    """The shards in order, computed ahead by other processes."""
+    shards = Shards(bench.shards, checkpoint)
+    missing = [name for name in names if not shards.done(name)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, max(1, len(missing))), context, _open, (bench,)) as pool:
+        futures = {name: pool.submit(_compute, name) for name in missing}
+        try:
+            for name in names:
+                if name in futures:
+                    futures[name].result()
+                    if checkpoint is not None:
+                        checkpoint(f"shard:{name}")
+                yield name, shards.read(name)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+_stage: tuple[GccStage, Bench] | None = None
+
+
+def _open(bench: Bench) -> None:
+    """Open the job in this process, once."""
+    global _stage  # noqa: PLW0603 - a pool's process has no other place for what its initialiser made
+    torch.set_num_threads(1)
+    prepared, store = reopen(bench.work, {"job": bench.job}, bench.device)
+    _stage = (GccStage(prepared, store, bench.queries), bench)
+
+
+def _compute(name: str) -> None:
+    if _stage is None:
+        raise RuntimeError("a worker that was not opened")
+    stage, bench = _stage
+    Shards(bench.shards).tables(name, lambda: stage.compute(bench.run, name, lambda *_: None))
