@@ -51,6 +51,7 @@ def keep_job(prepared: Prepared, store: ActivationStore, run: str) -> Path:
         "passes": asdict(spec.passes),
         "gcc": {**asdict(spec.gcc)},
         "seed": spec.seed,
+        "queries": spec.queries,
     }
     path = store.folder / f"job-{run}.json"
     with disk_errors(store.folder):
@@ -136,6 +137,7 @@ def _spec(kept: Mapping[str, Any], device: str) -> IngestSpec:
         layers=",".join(kept["layers"]),
         sides=Sides(sources=None if sources is None else {name: tuple(own) for name, own in sources.items()}),
         seed=kept["seed"],
+        queries=kept["queries"],
         passes=PassSpec(**kept["passes"]),
         gcc=GccParameters(thresholds=thresholds, **gcc),
     )

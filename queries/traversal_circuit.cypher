@@ -5,7 +5,7 @@
 //   active: maps = [] — for a new image, per layer {layer: name, channels: those whose mask list would hold it}
 //   roots: strings = [] — for a new image, ids of the neurons whose root list would hold it
 //   model: model — whose circuit
-//   share: float = 0.05 — part of a layer's candidates kept per source, by sensitivity
+//   share: float = 0.05 — part of a source's candidates that is kept, by sensitivity
 //   floor: float = 0.1 — least overlap of an edge
 //   limit: integer = 1000 — rows at most
 // returns:
@@ -22,7 +22,7 @@ CALL () {
   OPTIONAL MATCH (l)<-[a:ACTIVATES]-(:Image {id: $image})
   WITH l, coalesce(a.channels, head([x IN $active WHERE x.layer = l.name | x.channels]), []) AS channels
   ORDER BY l.ordinal
-  RETURN collect({layer: l.name, channels: channels, keep: toInteger(ceil($share * size(channels)))}) AS mask
+  RETURN collect({layer: l.name, channels: channels}) AS mask
 }
 CALL (mask) {
   MATCH (:Image {id: $image})<-[:ACTIVATED_BY]-(n:Neuron) WHERE n.model = $model RETURN n
@@ -45,7 +45,7 @@ WITH roots, reduce(steps = [], i IN range(0, size(mask) - 2) | steps + [COLLECT 
     RETURN r ORDER BY r.sensitivity DESC, m.channel
   } AS candidates
   WITH candidates, reduce(total = 0.0, r IN candidates | total + r.overlap) / size(mask[i + 1].channels) AS mean
-  UNWIND candidates[..mask[i + 1].keep] AS r
+  UNWIND candidates[..toInteger(ceil($share * size(candidates)))] AS r
   WITH r WHERE r.overlap > $floor AND r.overlap > mean
   RETURN r
 }]) AS steps

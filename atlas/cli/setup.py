@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atlas import address
 from atlas.cli import answers, console
 from atlas.cli.answers import AsJson
 
@@ -55,7 +56,7 @@ def _tell(connection: Connection, image: str) -> None:
 
     circuits = lookup.run(connection, "image_circuits", {"image": image, "limit": 5})
     known = lookup.run(connection, "image_by_id", {"image": image}).rows[0]
-    name = known["class"]
+    name = address.parse_class(known["class"])[1]
     _section(f"The circuits of {known['name']}", "atlas circuit " + image, circuits, drop=("model",))
     best = circuits.rows[0]["circuit"]
     edges = lookup.run(connection, "circuit_edges", {"circuit": best, "limit": 8})

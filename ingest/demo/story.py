@@ -41,6 +41,6 @@ def story_image(data: Path) -> str:
 
 
 def sibling_of(name: str) -> str:
-    """A class that shares one digit with this one: the first in order."""
+    """Name of the first class that shares one digit with this one."""
     own = set(PAIRS[CLASSES.index(name)])
     return next(c for c, pair in zip(CLASSES, PAIRS, strict=True) if len(own & set(pair)) == 1)

@@ -138,7 +138,7 @@ class GccStage:
         naming = self.naming(run)
         facts = dict.fromkeys(("circuits", "edges", "fitted", "fallbacks"), 0)
         for done, (row, x, result) in enumerate(self.circuits(rows), start=1):
-            drops = self.drops(x, result, self._output(row))
+            drops = self.drops(x, result, self.output(row))
             yield from circuit_tables(naming, result, self.lists, self._spec, drops)
             facts["circuits"] += len(result.circuits)
             facts["edges"] += len(result.edges)
@@ -165,7 +165,8 @@ class GccStage:
             drops = (result.logits - chained_logits(self.chain, clean, cuts)) @ weights
         return {circuit.root: float(drop) for circuit, drop in zip(own, drops, strict=True)}
 
-    def _output(self, row: int) -> int | None:
+    def output(self, row: int) -> int | None:
+        """The model output of an image's own class, None where that is unknown."""
         label = self._prepared.subject.labels[row]
         return None if label is None else self._prepared.subject.outputs[label]
 

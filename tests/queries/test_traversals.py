@@ -97,7 +97,7 @@ def circuit(world: World, share: float, floor: float) -> set[tuple[str, str]]:
             }
             ranked = sorted(scored, key=lambda unit: (-scored[unit][0], unit[1]))
             mean = sum(overlap for _, overlap in scored.values()) / max(1, len(candidates))
-            for target in ranked[: math.ceil(share * len(candidates))]:
+            for target in ranked[: math.ceil(share * len(ranked))]:
                 if scored[target][1] > max(floor, mean):
                     edges.add((name(source), name(target)))
                     reached.add(target)

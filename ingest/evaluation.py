@@ -1,0 +1,117 @@
+"""`atlas evaluate gcc`: the method's claims measured on this atlas, on images kept out of every list where there are any.
+
+Interventions and edge curves run the model again; the traversal is judged on the flow that the graph holds. The
+figures are a run of their own, which builds on the GCC run they are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas.errors import DataError
+from atlas.spool import Spool, SpoolWriter
+from ingest.demand import Desk
+from ingest.methods.gcc_agreement import traversal_measures
+from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures
+from ingest.methods.measures import Resampling, measure_tables
+from ingest.plan import Folders, record_of, spool_folder
+
+METHOD = "evaluate-gcc"
+VERSION = "1"
+FLOW = "Neuron-FLOWS_TO-Neuron"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class StoredFlow:
+    """The stored edges of one pair of layers, read back from a spool; arrays of one length, by source."""
+
+    layer: int
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    sensitivity: NDArray[np.float64]
+    overlap: NDArray[np.float64]
+    identity: NDArray[np.bool_]
+
+
+def evaluate_gcc(desk: Desk, run: str, queries: int, folders: Folders, progress: Progress) -> Path:
+    """Measure, and spool the figures.
+
+    Parameters
+    ----------
+    desk : the job of the GCC run ``run``, opened again.
+    queries : images at most, spread evenly over the run's judging queries (over all of them if none judges).
+
+    Raises DataError if the run's spool is gone.
+    """
+    rows = judging_rows(desk, queries)
+    folder = folders.spools / run
+    if not folder.is_dir():
+        raise DataError(
+            "the spool of this run is gone", where=folder, next_step="run the same `atlas ingest` again"
+        )
+    prepared = desk.prepared
+    record = record_of(prepared, METHOD, VERSION, {"queries": len(rows), "rows": rows, "gcc": run}, (run,))
+    judged = []
+    for done, (row, x, result) in enumerate(desk.stage.circuits(rows), start=1):
+        output = desk.stage.output(row)
+        judged.append(Judged(result, x, int(np.argmax(result.logits)) if output is None else output))
+        progress("exact circuits", done, len(rows))
+    resampling = Resampling([prepared.groups[row] for row in rows], prepared.spec.seed)
+    trace, gcc = prepared.model.trace, prepared.spec.gcc
+    with SpoolWriter(spool_folder(folders, record), record) as writer:
+        progress("ablations", 0, 3)
+        measures = ablation_measures(trace, prepared.layers, judged, resampling, seed=prepared.spec.seed)
+        progress("edges", 1, 3)
+        measures += edge_measures(
+            trace, desk.stage.pairs, judged, resampling, gcc.chunk_bytes, prepared.spec.seed
+        )
+        progress("traversal", 2, 3)
+        flows = list(stored_flows(Spool.open(folder), desk))
+        results = [one.result for one in judged]
+        measures += traversal_measures(flows, results, resampling, gcc.thresholds.flow_floor)
+        for name, columns in measure_tables(measures, record.id, run):
+            writer.write(name, columns)
+        return writer.finish({"figures": len(measures)})
+
+
+def judging_rows(desk: Desk, count: int) -> list[int]:
+    """At most ``count`` of the run's queries, judging ones where there are any, spread evenly."""
+    judging = desk.prepared.subject.judging
+    asked = np.array(desk.stage.queries)
+    held_out = asked[judging[asked]]
+    pool = held_out if len(held_out) else asked
+    even = np.unique(np.linspace(0, len(pool) - 1, min(count, len(pool))).round().astype(int))
+    return [int(row) for row in pool[even]]
+
+
+def stored_flows(spool: Spool, desk: Desk) -> Iterator[StoredFlow]:
+    """The data set's flow as the graph holds it."""
+    table = next(item for item in spool.tables() if item.name == FLOW)
+    place = {p.name: n for n, p in enumerate(table.columns)}
+    ordinals = {desk.prepared.subject.layer_id(layer): n for n, layer in enumerate(desk.prepared.layers)}
+    parts: dict[int, list[tuple[Any, ...]]] = {}
+    wanted = [place[name] for name in ("sensitivity", "overlap", "identity")]
+    for batch in spool.batches(table):
+        for row in batch:
+            layer, _, source = row[0].rpartition("/")
+            target = row[1].rpartition("/")[2]
+            parts.setdefault(ordinals[layer], []).append(
+                (int(source), int(target), *(row[n] for n in wanted))
+            )
+    for ordinal in sorted(parts):
+        source, target, sensitivity, overlap, identity = zip(*parts[ordinal], strict=True)
+        yield StoredFlow(
+            ordinal,
+            np.array(source, np.int64),
+            np.array(target, np.int64),
+            np.array(sensitivity, np.float64),
+            np.array(overlap, np.float64),
+            np.array(identity, np.bool_),
+        )
