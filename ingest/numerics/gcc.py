@@ -15,14 +15,13 @@ the number of images (ceil(share · N)) where the authors fix 500 and 5,000 of 5
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ingest.numerics.flow import flow_threshold
-from ingest.numerics.pot import pot_threshold
+from ingest.numerics.pot import pot_thresholds
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -78,34 +77,17 @@ def select(sensitivity: Array, overlap: Array, masked: Bools, thresholds: Thresh
     masked : (D,) whether the target's mask list holds the query.
     thresholds : see :class:`Thresholds`.
     """
-    rows, targets = [], []
-    cuts = []
-    for i in range(len(sensitivity)):
-        s = sensitivity[i]
-        allowed = (s != 0) & np.isfinite(s)
-        if thresholds.candidate_mask:
-            allowed &= masked
-        index = np.flatnonzero(allowed)
-        tau = flow_threshold(overlap[i, index], thresholds.flow_floor)
-        eligible = overlap[i, index] > tau
-        cut = pot_threshold(s[index], thresholds.pot_percentile, thresholds.pot_quantile, eligible)
-        kept = index[(s[index] > cut.threshold) & eligible]
-        rows.append(np.full(len(kept), i))
-        targets.append(kept)
-        cuts.append((cut.threshold, tau, len(index), cut.exceedances, cut.fallback))
-    columns = list(zip(*cuts, strict=True)) or [()] * 5
-    return Selection(
-        _joined(rows),
-        _joined(targets),
-        RowCuts(
-            np.array(columns[0], dtype=np.float64),
-            np.array(columns[1], dtype=np.float64),
-            np.array(columns[2], dtype=np.int64),
-            np.array(columns[3], dtype=np.int64),
-            np.array(columns[4], dtype=np.bool_),
-        ),
+    candidates = (sensitivity != 0) & np.isfinite(sensitivity)
+    if thresholds.candidate_mask:
+        candidates &= masked
+    tau = np.array(
+        [flow_threshold(overlap[i, c], thresholds.flow_floor) for i, c in enumerate(candidates)],
+        dtype=np.float64,
     )
-
-
-def _joined(parts: Sequence[Ints]) -> Ints:
-    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
+    eligible = candidates & (overlap > tau[:, None])
+    cuts = pot_thresholds(
+        sensitivity, candidates, thresholds.pot_percentile, thresholds.pot_quantile, eligible
+    )
+    row, target = (eligible & (sensitivity > cuts.threshold[:, None])).nonzero()
+    counts = np.count_nonzero(candidates, axis=1)
+    return Selection(row, target, RowCuts(cuts.threshold, tau, counts, cuts.exceedances, cuts.fallback))
