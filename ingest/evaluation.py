@@ -1,4 +1,4 @@
-"""`atlas evaluate gcc`: the method's claims measured on this atlas, on images kept out of every list where there are any.
+"""`atlas evaluate gcc`: the method's claims measured on this atlas, on images kept out of every list if there are any.
 
 Interventions and edge curves run the model again; the traversal is judged on the flow that the graph holds. The
 figures are a run of their own, which builds on the GCC run they are about.

@@ -47,14 +47,15 @@ def make_chain(trace: Trace, layers: Sequence[LayerSpec], pairs: Sequence[Pair |
 
 @torch.inference_mode()
 def chained_logits(chain: Chain, clean: Mapping[str, Tensor], cuts: Sequence[Collection[Node]]) -> Floats:
-    """(R, outputs) logits of one image with the nodes of each cut at zero.
+    """(R, outputs) logits of one image with the nodes of each cut at zero, R > 0.
 
     Parameters
     ----------
     clean : node of each layer -> its value (1, …) on the untouched model.
-    cuts : R sets of (layer, channel), none of them empty.
+    cuts : R sets of (layer, channel).
     """
-    firsts = [min(layer for layer, _ in cut) for cut in cuts]
+    # An empty cut joins last: its logits are the clean ones.
+    firsts = [min((layer for layer, _ in cut), default=len(chain.layers) - 1) for cut in cuts]
     order = sorted(range(len(cuts)), key=firsts.__getitem__)
     found: list[Floats] = []
     for start in range(0, len(order), ROWS):

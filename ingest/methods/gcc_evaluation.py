@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ingest.layers import LayerSpec
 from ingest.methods.ablation import ablated_logits, controls
+from ingest.methods.chain import chained_logits, make_chain
 from ingest.methods.edge_cuts import cut_logits
 from ingest.methods.gcc import QueryCircuits
-from ingest.methods.gcc_job import Pair
+from ingest.methods.gcc_job import Pair, make_pairs
 from ingest.methods.measures import Measure, Resampling
 from ingest.numerics.traversal import Node, union
 from ingest.segments import Trace
@@ -63,7 +64,7 @@ def ablation_measures(
     draws: int = 2,
     seed: int = 0,
 ) -> list[Measure]:
-    """Ablation of circuits and their controls.
+    """Ablation of circuits and their controls; along the chain of layers where they are one.
 
     For each scope (``union`` of a query's circuits, each ``circuit`` alone, averaged within the query), with and
     without the last layer: ``ablation_drop`` per kind, ``ablation_share_cut`` (share of all neurons),
@@ -72,10 +73,11 @@ def ablation_measures(
     """
     logits = np.array([float(one.result.logits[one.output]) for one in judged])
     measures = [resampling.mean("clean_logit", logits, {})]
+    cutter = Cutter(trace, layers)
     for scope in SCOPES:
         for last in (True, False):
             drops = [
-                _drops(trace, layers, one, (scope, last), (draws, (seed, row)))
+                _drops(cutter, layers, one, (scope, last), (draws, (seed, row)))
                 for row, one in enumerate(judged)
             ]
             settings = {"scope": scope, "last_layer": last}
@@ -102,8 +104,24 @@ def sizes(judged: Sequence[Judged], resampling: Resampling) -> list[Measure]:
     ]
 
 
+class Cutter:
+    """Logits of one image under many cuts, by the cheaper of two equal ways."""
+
+    def __init__(self, trace: Trace, layers: Sequence[LayerSpec]) -> None:
+        self._trace = trace
+        self._layers = layers
+        self._chain = make_chain(trace, layers, make_pairs(trace, layers))
+
+    def logits(self, x: Tensor, cuts: Sequence[Collection[Node]]) -> NDArray[np.float32]:
+        """(R, outputs) for x (1, 3, H, W) and R cuts."""
+        if self._chain is None:
+            return ablated_logits(self._trace, self._layers, x, [0] * len(cuts), cuts)
+        clean = self._trace.values(x, [layer.node for layer in self._layers])
+        return chained_logits(self._chain, clean, cuts)
+
+
 def _drops(
-    trace: Trace,
+    cutter: Cutter,
     layers: Sequence[LayerSpec],
     one: Judged,
     which: tuple[str, bool],
@@ -120,7 +138,7 @@ def _drops(
             cuts.append((control.kind, control.nodes))
     if not cuts:
         return None
-    logits = ablated_logits(trace, layers, one.x, [0] * len(cuts), [nodes for _, nodes in cuts])
+    logits = cutter.logits(one.x, [nodes for _, nodes in cuts])
     clean = float(one.result.logits[one.output])
     lost = clean - logits[:, one.output].astype(np.float64)
     by_kind = {

@@ -25,8 +25,8 @@ def test_chained_is_whole() -> None:
     assert chain is not None
     rng = np.random.default_rng(0)
     x = torch.rand(1, 3, 32, 32)
-    cuts = []
-    for _ in range(ROWS + 9):
+    cuts: list[set[tuple[int, int]]] = [set()]
+    for _ in range(ROWS + 8):
         first = int(rng.integers(len(layers)))
         cuts.append(
             {(n, int(rng.integers(layers[n].channels))) for n in range(first, len(layers)) for _ in range(4)}
