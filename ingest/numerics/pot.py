@@ -89,7 +89,8 @@ def _percentiles(ranked: Array, counts: Ints, percentile: float) -> Array:
     rows, share = np.arange(len(ranked)), place - low
     a, b = ranked[rows, low], ranked[rows, np.clip(counts - 1, 0, low + 1)]
     step = np.subtract(b, a, out=np.full(len(ranked), np.nan), where=counts > 0)
-    return np.where(share >= 0.5, b - step * (1 - share), a + step * share)
+    found: Array = np.where(share >= 0.5, b - step * (1 - share), a + step * share)
+    return found
 
 
 def _columns(values: Array, chosen: Bools) -> Array:
