@@ -108,8 +108,8 @@ def query_circuits(
             return Edges.empty()
         raw = sensitivities(pair, clean, np.zeros_like(sources), sources, parameters.chunk_bytes)
         s = normalised(raw)
-        overlap = overlaps.rows(layer, sources)
-        chosen = select(s, overlap, query.masked[layer + 1], parameters.thresholds)
+        common = overlaps.counts(layer, sources)
+        chosen = select(s, common, overlaps.length, query.masked[layer + 1], parameters.thresholds)
         cuts[0] += int((chosen.cuts.exceedances > 0).sum())
         cuts[1] += int(chosen.cuts.fallback.sum())
         at = (chosen.row, chosen.target)
@@ -123,7 +123,7 @@ def query_circuits(
             sensitivity=s[at],
             alone=np.where(identity, s[at], alone[at]),
             raw=raw[at],
-            overlap=overlap[at],
+            overlap=common[at] / float(overlaps.length),
             identity=identity,
             rank=_ranks(s, at),
         )

@@ -13,12 +13,16 @@ have n images.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.integer[Any]]
+Bools = npt.NDArray[np.bool_]
 
 
 def membership(lists: Ints, images: int) -> sparse.csr_array:
@@ -46,6 +50,21 @@ def semantic_flow(source: Ints, target: Ints, images: int) -> Array:
     return shared_images(source, target, images) / float(target.shape[1])
 
 
-def flow_threshold(overlap: Array, floor: float) -> float:
-    """max(mean of S_SF over the candidates, floor); NaN without candidates. Keep S_SF strictly above it."""
-    return max(float(np.mean(overlap)), floor) if overlap.size else float("nan")
+def flow_thresholds(common: Counts, candidates: Bools, length: int, floor: float) -> Array:
+    """τ_SF (R,) of sources: max(mean of S_SF over the candidates, floor), NaN without any. Keep S_SF above it.
+
+    Overlaps are fractions of small integers and a mean often equals one of them, so the comparison, which is strict,
+    must not hang on rounding: the sum is taken over integers and divided once.
+
+    Parameters
+    ----------
+    common : (R, D) images in both root lists.
+    candidates : (R, D) which targets count.
+    length : n, images of a root list.
+    floor : least threshold.
+    """
+    number = np.count_nonzero(candidates, axis=1)
+    total = np.where(candidates, common, 0).sum(axis=1, dtype=np.int64)
+    mean = np.divide(total, number * length, out=np.full(len(common), np.nan), where=number > 0)
+    tau: Array = np.where(number > 0, np.maximum(mean, floor), np.nan)
+    return tau

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ingest.numerics.flow import flow_threshold
+from ingest.numerics.flow import Counts, flow_thresholds
 from ingest.numerics.pot import pot_thresholds
 
 Array = npt.NDArray[np.float64]
@@ -67,24 +67,24 @@ class Selection:
     cuts: RowCuts
 
 
-def select(sensitivity: Array, overlap: Array, masked: Bools, thresholds: Thresholds) -> Selection:
+def select(
+    sensitivity: Array, common: Counts, length: int, masked: Bools, thresholds: Thresholds
+) -> Selection:
     """The edges of R sources of one layer.
 
     Parameters
     ----------
     sensitivity : (R, D) S_NS on the query.
-    overlap : (R, D) S_SF.
+    common : (R, D) images in the root lists of both source and target; S_SF is this over ``length``.
+    length : images of a root list.
     masked : (D,) whether the target's mask list holds the query.
     thresholds : see :class:`Thresholds`.
     """
     candidates = (sensitivity != 0) & np.isfinite(sensitivity)
     if thresholds.candidate_mask:
         candidates &= masked
-    tau = np.array(
-        [flow_threshold(overlap[i, c], thresholds.flow_floor) for i, c in enumerate(candidates)],
-        dtype=np.float64,
-    )
-    eligible = candidates & (overlap > tau[:, None])
+    tau = flow_thresholds(common, candidates, length, thresholds.flow_floor)
+    eligible = candidates & (common / length > tau[:, None])
     cuts = pot_thresholds(
         sensitivity, candidates, thresholds.pot_percentile, thresholds.pot_quantile, eligible
     )

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -241,9 +242,10 @@ class Literal:
         self.sensitivity[layer, channel] = [r / total if total else math.nan for r in raw]
         return self.sensitivity[layer, channel]
 
-    def overlap(self, layer: int, channel: int, target: int) -> float:
+    def overlap(self, layer: int, channel: int, target: int) -> Fraction:
+        """Exact: overlaps often equal their mean, and the comparison is strict."""
         a, b = set(self.t1[layer][channel]), set(self.t1[layer + 1][target])
-        return len(a & b) / len(b)
+        return Fraction(len(a & b), len(b))
 
     def targets(self, layer: int, channel: int) -> dict[int, tuple[float, float]]:
         """Kept targets of one source: channel -> (S_NS, S_SF)."""
@@ -259,8 +261,12 @@ class Literal:
         flows = {t: self.overlap(layer, channel, t) for t in candidates}
         if not candidates:
             return {}
-        tau = max(sum(flows.values()) / len(flows), self.floor)
-        return {t: (s[t], flows[t]) for t in candidates if s[t] > cut and flows[t] > tau}
+        mean = sum(flows.values()) / len(flows)
+        return {
+            t: (s[t], float(flow))
+            for t, flow in flows.items()
+            if s[t] > cut and flow > mean and float(flow) > self.floor
+        }
 
     def roots(self) -> list[tuple[int, int]]:
         return [

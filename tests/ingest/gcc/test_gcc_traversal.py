@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ingest.numerics.flow import flow_threshold, semantic_flow, shared_images
+from ingest.numerics.flow import flow_thresholds, semantic_flow, shared_images
 from ingest.numerics.gcc import Thresholds, select
 from ingest.numerics.traversal import Edges, circuits, diversity, union, walk
 
@@ -34,10 +34,20 @@ def test_flow_is_the_shared_part_of_the_lists():
     np.testing.assert_array_equal(shared_images(source, target, 40), np.array(expected) * 7)
 
 
-def test_flow_threshold_is_the_mean_or_the_floor():
-    assert flow_threshold(np.array([0.1, 0.5]), 0.2) == 0.3
-    assert flow_threshold(np.array([0.1, 0.1]), 0.2) == 0.2
-    assert np.isnan(flow_threshold(np.empty(0), 0.2))
+def test_flow_threshold_is_the_mean_over_candidates_or_the_floor():
+    common = np.array([[1, 5, 9], [1, 1, 9], [1, 1, 1]])
+    candidates = np.array([[True, True, False], [True, True, False], [False, False, False]])
+    np.testing.assert_array_equal(flow_thresholds(common, candidates, 10, 0.2)[:2], [0.3, 0.2])
+    assert np.isnan(flow_thresholds(common, candidates, 10, 0.2)[2])
+
+
+def test_an_overlap_equal_to_the_mean_does_not_pass_by_rounding():
+    """np.mean of these equal overlaps is a hair below them."""
+    overlap = np.full(116, 2 / 10)
+    assert overlap[0] > np.mean(overlap)
+    s = np.linspace(0.001, 0.01, 116)[None]
+    common = np.full((1, 116), 2)
+    assert len(select(s, common, 10, np.ones(116, bool), Thresholds()).target) == 0
 
 
 def test_selection_keeps_candidates_above_both_cuts():
@@ -45,10 +55,10 @@ def test_selection_keeps_candidates_above_both_cuts():
     s = np.zeros((1, 24))
     s[0, :20] = [*np.full(18, 0.01), 0.4, 0.4]
     s[0, 22] = np.nan
-    overlap = np.full((1, 24), 0.1)
-    overlap[0, 18] = 0.9
+    common = np.full((1, 24), 1)
+    common[0, 18] = 9
     masked = np.ones(24, bool)
-    chosen = select(s, overlap, masked, Thresholds())
+    chosen = select(s, common, 10, masked, Thresholds())
     assert chosen.target.tolist() == [18]
     assert chosen.cuts.candidates.tolist() == [20]
     np.testing.assert_allclose(chosen.cuts.overlap, [(19 * 0.1 + 0.9) / 20])
@@ -56,11 +66,11 @@ def test_selection_keeps_candidates_above_both_cuts():
 
 def test_mask_decides_who_is_a_candidate():
     s = np.array([[0.1, 0.2, 0.3, 0.4]])
-    overlap = np.full((1, 4), 0.5)
+    common = np.full((1, 4), 5)
     masked = np.array([True, True, True, False])
-    overlap[0, 2:] = 0.8
-    assert select(s, overlap, masked, Thresholds()).target.tolist() == [2]
-    assert select(s, overlap, masked, Thresholds(candidate_mask=False)).target.tolist() == [3]
+    common[0, 2:] = 8
+    assert select(s, common, 10, masked, Thresholds()).target.tolist() == [2]
+    assert select(s, common, 10, masked, Thresholds(candidate_mask=False)).target.tolist() == [3]
 
 
 def test_walk_asks_each_source_once_and_stops_before_the_last_layer():
