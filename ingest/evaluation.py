@@ -18,7 +18,8 @@ from atlas.errors import DataError
 from atlas.spool import Spool, SpoolWriter
 from ingest.demand import Desk
 from ingest.methods.gcc_agreement import traversal_measures
-from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures
+from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures, measure_drops
+from ingest.methods.interventions import intervention_tables
 from ingest.methods.measures import Resampling, measure_tables
 from ingest.plan import Folders, record_of, spool_folder
 
@@ -67,7 +68,8 @@ def evaluate_gcc(desk: Desk, run: str, queries: int, folders: Folders, progress:
     trace, gcc = prepared.model.trace, prepared.spec.gcc
     with SpoolWriter(spool_folder(folders, record), record) as writer:
         progress("ablations", 0, 3)
-        measures = ablation_measures(trace, prepared.layers, judged, resampling, seed=prepared.spec.seed)
+        drops = measure_drops(trace, prepared.layers, judged, seed=prepared.spec.seed)
+        measures = ablation_measures(drops, judged, resampling)
         progress("edges", 1, 3)
         measures += edge_measures(
             trace, desk.stage.pairs, judged, resampling, gcc.chunk_bytes, prepared.spec.seed
@@ -78,7 +80,16 @@ def evaluate_gcc(desk: Desk, run: str, queries: int, folders: Folders, progress:
         measures += traversal_measures(flows, results, resampling, gcc.thresholds.flow_floor)
         for name, columns in measure_tables(measures, record.id, run):
             writer.write(name, columns)
+        classes = [class_of_output(desk, one.output) for one in judged]
+        for name, columns in intervention_tables(drops, classes, resampling, record.id, prepared.spec.seed):
+            writer.write(name, columns)
         return writer.finish({"figures": len(measures)})
+
+
+def class_of_output(desk: Desk, output: int) -> str | None:
+    """Id of the class of a model output, None where no class of the data set has it."""
+    subject = desk.prepared.subject
+    return dict(zip(subject.outputs, subject.class_ids(), strict=True)).get(output)
 
 
 def judging_rows(desk: Desk, count: int) -> list[int]:

@@ -56,32 +56,39 @@ class Drops:
     neurons: float
 
 
-def ablation_measures(
-    trace: Trace,
-    layers: Sequence[LayerSpec],
-    judged: Sequence[Judged],
-    resampling: Resampling,
-    draws: int = 2,
-    seed: int = 0,
-) -> list[Measure]:
-    """Ablation of circuits and their controls; along the chain of layers where they are one.
+AllDrops = Mapping[tuple[str, bool], Sequence[Drops | None]]
+"""(scope, whether the last layer is cut too) -> per query its drops, None where it has no circuit."""
+
+
+def measure_drops(
+    trace: Trace, layers: Sequence[LayerSpec], judged: Sequence[Judged], draws: int = 2, seed: int = 0
+) -> AllDrops:
+    """Ablate every query's circuits and their controls; along the chain of layers where they are one.
 
     For each scope (``union`` of a query's circuits, each ``circuit`` alone, averaged within the query), with and
-    without the last layer: ``ablation_drop`` per kind, ``ablation_share_cut`` (share of all neurons),
-    ``ablation_over_random`` (ratio of mean drops), ``ablation_minus_matched`` and ``ablation_minus_top`` (mean
-    paired differences). Also the clean target logit, and the size of circuits: edges, layers.
+    without the last layer. draws : random and complement are drawn so often.
+    """
+    cutter = Cutter(trace, layers)
+    return {
+        (scope, last): [
+            _drops(cutter, layers, one, (scope, last), (draws, (seed, row))) for row, one in enumerate(judged)
+        ]
+        for scope in SCOPES
+        for last in (True, False)
+    }
+
+
+def ablation_measures(drops: AllDrops, judged: Sequence[Judged], resampling: Resampling) -> list[Measure]:
+    """Figures about ablations.
+
+    For each scope, with and without the last layer: ``ablation_drop`` per kind, ``ablation_share_cut`` (share of all
+    neurons), ``ablation_over_random`` (ratio of mean drops), ``ablation_minus_matched`` and ``ablation_minus_top``
+    (mean paired differences). Also the clean target logit, and the size of circuits: edges, layers.
     """
     logits = np.array([float(one.result.logits[one.output]) for one in judged])
     measures = [resampling.mean("clean_logit", logits, {})]
-    cutter = Cutter(trace, layers)
-    for scope in SCOPES:
-        for last in (True, False):
-            drops = [
-                _drops(cutter, layers, one, (scope, last), (draws, (seed, row)))
-                for row, one in enumerate(judged)
-            ]
-            settings = {"scope": scope, "last_layer": last}
-            measures += _compare(drops, resampling, settings)
+    for (scope, last), found in drops.items():
+        measures += _compare(found, resampling, {"scope": scope, "last_layer": last})
     return measures + sizes(judged, resampling)
 
 

@@ -42,8 +42,12 @@ class Resampling:
         """The mean of (n,) values, NaNs left out."""
         known = ~np.isnan(values)
         value = float(values[known].mean()) if known.any() else float("nan")
-        low, high = interval(values, self._weights)
+        low, high = self.interval(values)
         return Measure(metric, value, low, high, int(known.sum()), settings)
+
+    def interval(self, values: Array) -> tuple[float, float]:
+        """95 % interval of the mean of (n,) values, NaNs left out."""
+        return interval(values, self._weights)
 
     def ratio(self, metric: str, above: Array, below: Array, settings: Mapping[str, Any]) -> Measure:
         """The mean of (n,) values over the mean of others, paired; draws where that is no positive number are

@@ -8,12 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from atlas.schema import table
+from atlas.spool.columns import check
 from ingest.methods.ablation import ablated_logits
 from ingest.methods.gcc import OverlapRows, query_circuits
 from ingest.methods.gcc_agreement import traversal_measures
-from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures
+from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures, measure_drops
 from ingest.methods.gcc_flow import flows
 from ingest.methods.gcc_job import GccParameters
+from ingest.methods.interventions import intervention_tables
 from ingest.methods.measures import Resampling, measure_tables
 from ingest.numerics.gcc import Thresholds
 from ingest.numerics.stored_traversal import FlowIndex, Rule, agreement
@@ -122,7 +125,8 @@ def test_cap_of_the_store_shows_as_absent_edges(residual, judged, resampling):
 
 
 def test_ablation_measures_are_means_of_measured_drops(residual, judged, resampling):
-    found = by_name(ablation_measures(residual.trace, residual.layers, judged, resampling, draws=1))
+    cut = measure_drops(residual.trace, residual.layers, judged, draws=1)
+    found = by_name(ablation_measures(cut, judged, resampling))
     drops = []
     for one in judged:
         nodes = set().union(*(c.members() for c in one.result.circuits), set())
@@ -171,3 +175,22 @@ def test_measures_become_evaluations(resampling):
     assert tables["Evaluation"]["settings"] == ['{"k":1}', "{}"]
     assert len(set(tables["Evaluation"]["id"])) == 2
     assert tables["Evaluation-OF-Run"]["end"] == ["r1", "r1"]
+
+
+def test_interventions_say_what_each_class_lost(residual, judged, resampling):
+    drops = measure_drops(residual.trace, residual.layers, judged, draws=1)
+    classes = ["d/a" if i % 2 else "d/b" for i in range(7)] + [None]
+    tables = dict(intervention_tables(drops, classes, resampling, "r0"))
+    for name, columns in tables.items():
+        for prop in table(name).columns:
+            if prop.name in columns:
+                check(name, prop, columns[prop.name])
+    assert len(set(tables["Intervention"]["id"])) == 5 * 4
+    changed = tables["Intervention-CHANGED-Class"]
+    first = tables["Intervention"]["id"][0]
+    row = list(zip(changed["start"], changed["end"], strict=True)).index((first, "d/a"))
+    own = [d for d, c in zip(drops["union", True], classes, strict=True) if c == "d/a" and d is not None]
+    assert changed["before"][row] == pytest.approx(np.mean([d.clean for d in own]))
+    lost = np.mean([d.by_kind["circuit"] for d in own])
+    assert changed["before"][row] - changed["after"][row] == pytest.approx(lost)
+    assert changed["low"][row] <= -lost <= changed["high"][row]
