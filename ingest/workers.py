@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -68,9 +69,18 @@ _stage: tuple[GccStage, Bench] | None = None
 def _open(bench: Bench) -> None:
     """Open the job in this process, once."""
     global _stage  # noqa: PLW0603 - a pool's process has no other place for what its initialiser made
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     prepared, store = reopen(bench.work, {"job": bench.job}, bench.device)
     _stage = (GccStage(prepared, store, bench.queries), bench)
+
+
+def _end_with_parent() -> None:
+    """A killed job must not leave processes behind that wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _compute(name: str) -> None:

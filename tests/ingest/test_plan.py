@@ -35,7 +35,9 @@ def at(name):
     if name == sys.argv[4]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-run(prepare(spec(Path(sys.argv[2]))), folders(Path(sys.argv[3])), lambda *_: None, at)
+if __name__ == "__main__":
+    job = spec(Path(sys.argv[2]), workers=int(sys.argv[5]) if len(sys.argv) > 5 else 1)
+    run(prepare(job), folders(Path(sys.argv[3])), lambda *_: None, at)
 """
 
 
@@ -57,6 +59,7 @@ def spec(data: Path, **changes: object) -> IngestSpec:
         "data": data,
         "force": True,
         "queries": "30",
+        "workers": 1,
         "passes": PassSpec(batch=8, shard=16),
         "gcc": GccParameters(root_share=0.1, mask_share=0.4, thresholds=Thresholds(flow_floor=0.0)),
     }
@@ -132,6 +135,27 @@ def test_killed_and_run_again_is_the_same_graph(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     run(prepared, folders(tmp_path), quiet)
     assert digests(tmp_path) == digests(whole)
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds_and_end_with_a_killed_job(
+    whole: Path, data: Path, tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", KILLED, str(root), str(data), str(tmp_path), "shard:queries-000000", "2"]
+    # Standard output closes when the last of its processes has ended.
+    killed = subprocess.run(command, check=False, cwd=root, capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    run(prepare(spec(data, workers=2)), folders(tmp_path), quiet)
+    one, two = digests(whole), digests(tmp_path)
+    assert one.keys() == two.keys()
+    gcc = next(name for name in one if Spool.open(whole / "spools" / name).run.method == "gcc")
+    edges = []
+    for home in (whole, tmp_path):
+        spool = Spool.open(home / "spools" / gcc)
+        table = next(item for item in spool.tables() if item.name == "Neuron-DRIVES-Neuron")
+        edges.append({(row[0], row[1], row[2]) for batch in spool.batches(table) for row in batch})
+    assert edges[0] == edges[1]
 
 
 def test_parameters_make_the_run_and_folders_do_not(prepared: Prepared, whole: Path, data: Path) -> None:
