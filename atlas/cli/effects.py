@@ -121,11 +121,10 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a method on this atlas: interventions, edge curves, traversal against exact; stored as Evaluation."""
-    from ingest.evaluation import evaluate_gcc
-
     from atlas import lookup, resolve
     from atlas.cli.build import folders, load_all
     from atlas.spool import Spool
+    from ingest.evaluation import evaluate_gcc
 
     if method != "gcc":
         raise DataError("nothing is measured for this method", where=method, expected="gcc", got=method)
