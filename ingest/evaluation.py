@@ -6,7 +6,8 @@ figures are a run of their own, which builds on the GCC run they are about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from ingest.demand import Desk
 from ingest.methods.gcc_agreement import traversal_measures
 from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures, measure_drops
 from ingest.methods.interventions import intervention_tables
-from ingest.methods.measures import Resampling, measure_tables
+from ingest.methods.measures import Measure, Resampling, measure_tables
 from ingest.plan import Folders, record_of, spool_folder
 
 METHOD = "evaluate-gcc"
+AGREEMENT = "agreement-gcc"
+AGREEMENT_QUERIES = 25
 VERSION = "1"
 FLOW = "Neuron-FLOWS_TO-Neuron"
 Progress = Callable[[str, int, int], None]
@@ -42,7 +45,7 @@ class StoredFlow:
 
 
 def evaluate_gcc(desk: Desk, run: str, queries: int, folders: Folders, progress: Progress) -> Path:
-    """Measure, and spool the figures.
+    """Measure interventions, edge curves and the traversal, and spool the figures.
 
     Parameters
     ----------
@@ -52,38 +55,83 @@ def evaluate_gcc(desk: Desk, run: str, queries: int, folders: Folders, progress:
     Raises DataError if the run's spool is gone.
     """
     rows = judging_rows(desk, queries)
+    flows = stored_flows(_spool_of(folders, run), desk)
+    prepared = desk.prepared
+    record = record_of(prepared, METHOD, VERSION, {"queries": len(rows), "rows": rows, "gcc": run}, (run,))
+    judged = _judged(desk, rows, progress)
+    resampling = Resampling([prepared.groups[row] for row in rows], prepared.spec.seed)
+    trace, gcc, seed = prepared.model.trace, prepared.spec.gcc, prepared.spec.seed
+    with SpoolWriter(spool_folder(folders, record), record) as writer:
+        progress("ablations", 0, 3)
+        drops = measure_drops(trace, prepared.layers, judged, seed=seed)
+        measures = ablation_measures(drops, judged, resampling)
+        progress("edges", 1, 3)
+        measures += edge_measures(trace, desk.stage.pairs, judged, resampling, gcc.chunk_bytes, seed)
+        progress("traversal", 2, 3)
+        measures += _traversal(desk, flows, judged, resampling)
+        classes = [class_of_output(desk, one.output) for one in judged]
+        for name, columns in (
+            *measure_tables(measures, record.id, run),
+            *intervention_tables(drops, classes, resampling, record.id, seed),
+        ):
+            writer.write(name, columns)
+        return writer.finish({"figures": len(measures)})
+
+
+def agreement_gcc(
+    desk: Desk, run: str, folders: Folders, progress: Progress, queries: int = AGREEMENT_QUERIES
+) -> tuple[Path, list[Measure]]:
+    """How well the traversal answer matches exact circuits: measured on every atlas, spooled, and given back."""
+    rows = judging_rows(desk, queries)
+    flows = stored_flows(_spool_of(folders, run), desk)
+    record = record_of(desk.prepared, AGREEMENT, VERSION, {"rows": rows, "gcc": run}, (run,))
+    resampling = Resampling([desk.prepared.groups[row] for row in rows], desk.prepared.spec.seed)
+    measures = _traversal(desk, flows, _judged(desk, rows, progress), resampling)
+    with SpoolWriter(spool_folder(folders, record), record) as writer:
+        for name, columns in measure_tables(measures, record.id, run):
+            writer.write(name, columns)
+        return writer.finish({"figures": len(measures)}), measures
+
+
+def summary(measures: Sequence[Measure]) -> str:
+    """The agreement in one line: best F1 by sensitivity beside the best by S_SF alone."""
+    parts = []
+    for part in ("nodes", "edges"):
+        best = {}
+        for by in ("sensitivity", "overlap"):
+            values = [
+                m.value
+                for m in measures
+                if m.metric == f"traversal_{part}_f1" and m.settings["by"] == by and math.isfinite(m.value)
+            ]
+            best[by] = max(values, default=math.nan)
+        parts.append(f"{part} F1 {best['sensitivity']:.2f} (S_SF alone {best['overlap']:.2f})")
+    return ", ".join(parts)
+
+
+def _spool_of(folders: Folders, run: str) -> Spool:
     folder = folders.spools / run
     if not folder.is_dir():
         raise DataError(
             "the spool of this run is gone", where=folder, next_step="run the same `atlas ingest` again"
         )
-    prepared = desk.prepared
-    record = record_of(prepared, METHOD, VERSION, {"queries": len(rows), "rows": rows, "gcc": run}, (run,))
+    return Spool.open(folder)
+
+
+def _judged(desk: Desk, rows: Sequence[int], progress: Progress) -> list[Judged]:
     judged = []
     for done, (row, x, result) in enumerate(desk.stage.circuits(rows), start=1):
         output = desk.stage.output(row)
         judged.append(Judged(result, x, int(np.argmax(result.logits)) if output is None else output))
         progress("exact circuits", done, len(rows))
-    resampling = Resampling([prepared.groups[row] for row in rows], prepared.spec.seed)
-    trace, gcc = prepared.model.trace, prepared.spec.gcc
-    with SpoolWriter(spool_folder(folders, record), record) as writer:
-        progress("ablations", 0, 3)
-        drops = measure_drops(trace, prepared.layers, judged, seed=prepared.spec.seed)
-        measures = ablation_measures(drops, judged, resampling)
-        progress("edges", 1, 3)
-        measures += edge_measures(
-            trace, desk.stage.pairs, judged, resampling, gcc.chunk_bytes, prepared.spec.seed
-        )
-        progress("traversal", 2, 3)
-        flows = list(stored_flows(Spool.open(folder), desk))
-        results = [one.result for one in judged]
-        measures += traversal_measures(flows, results, resampling, gcc.thresholds.flow_floor)
-        for name, columns in measure_tables(measures, record.id, run):
-            writer.write(name, columns)
-        classes = [class_of_output(desk, one.output) for one in judged]
-        for name, columns in intervention_tables(drops, classes, resampling, record.id, prepared.spec.seed):
-            writer.write(name, columns)
-        return writer.finish({"figures": len(measures)})
+    return judged
+
+
+def _traversal(
+    desk: Desk, flows: Iterator[StoredFlow], judged: Sequence[Judged], resampling: Resampling
+) -> list[Measure]:
+    floor = desk.prepared.spec.gcc.thresholds.flow_floor
+    return traversal_measures(list(flows), [one.result for one in judged], resampling, floor)
 
 
 def class_of_output(desk: Desk, output: int) -> str | None:

@@ -51,6 +51,7 @@ class Result:
     """What a job leaves: its spools in load order, and the model's accuracy on the images (NaN without classes)."""
 
     spools: tuple[Path, ...]
+    store: ActivationStore
     accuracy: float
     facts: Mapping[str, Mapping[str, Any]]
 
@@ -81,7 +82,7 @@ def run(
         at(f"spooled:{method}")
         spools.append(spool.folder)
         facts[method] = dict(spool.run.facts)
-    return Result(tuple(spools), accuracy, facts)
+    return Result(tuple(spools), store, accuracy, facts)
 
 
 def activations(

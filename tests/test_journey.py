@@ -52,7 +52,8 @@ def test_from_pictures_to_answers_and_back(cli: Cli, connection: Connection, tmp
     assert "skipped class-0/broken.png: not an image" in done.err
     assert "60 images, 3 layers, 112 neurons" in done.err
     again = cli.good(*ingest_arguments(data, "--queries", 6))
-    assert again.err.count("in the graph already") == 2
+    assert again.err.count("in the graph already") == 3
+    assert "traversal against exact circuits: nodes F1" in again.err
 
     (model,) = cli.good("models", "--json").document["rows"]
     assert model["neurons"] == 112
@@ -61,7 +62,7 @@ def test_from_pictures_to_answers_and_back(cli: Cli, connection: Connection, tmp
     assert layers["columns"]
     assert [row["channels"] for row in layers["rows"]] == [16, 32, 64]
     runs = cli.good("runs", "--json").document["rows"]
-    assert {row["method"] for row in runs} == {"activations", "gcc"}
+    assert {row["method"] for row in runs} == {"activations", "gcc", "agreement-gcc"}
 
     named = cli.good("cypher", "MATCH (c:Circuit)-[:EXPLAINS]->(i:Image) RETURN i.id AS id LIMIT 1", "--json")
     image = named.document["rows"][0]["id"]
@@ -85,7 +86,7 @@ def test_from_pictures_to_answers_and_back(cli: Cli, connection: Connection, tmp
     Image.fromarray(np.full((40, 30, 3), 90, np.uint8)).save(photo)
     new = cli.good("circuit", photo, "--json").document
     assert new["query"] in ("circuit_of_image", "traversal_circuit")
-    assert len(cli.good("runs", "--json").document["rows"]) == 3
+    assert len(cli.good("runs", "--json").document["rows"]) == 4
 
     evaluation = cli.good("evaluate", "gcc", "--queries", 4, "--json").document
     assert any("f1" in row["metric"].lower() for row in evaluation["rows"])

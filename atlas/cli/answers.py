@@ -29,10 +29,10 @@ OfModel = Annotated[str | None, typer.Option("--of", help="Model, where the atla
 @contextmanager
 def database(*, notify: bool = True) -> Iterator[Connection]:
     """The database of the settings, started when none runs; one line on standard error says so."""
-    from atlas.store.connection import connect
+    from atlas.api import open_atlas
 
-    with connect(notify=console.note if notify else None) as connection:
-        yield connection
+    with open_atlas(notify=console.note if notify else None) as atlas:
+        yield atlas.connection
 
 
 def width() -> int:

@@ -135,7 +135,8 @@ def build(
     """Run a job, print what it found, and load its spools."""
     from atlas.lookup import Table
     from atlas.spool import Spool
-    from ingest import estimate
+    from ingest import estimate, evaluation
+    from ingest.demand import Desk
     from ingest.job import prepare
     from ingest.plan import run
 
@@ -153,19 +154,27 @@ def build(
         return
     with console.Progress(quiet=quiet) as progress:
         result = run(prepared, folders(spool), progress)
+        spools, remarks = list(result.spools), list(result.remarks)
+        if "gcc" in spec.methods:
+            desk = Desk(prepared, result.store)
+            gcc = result.spools[1 + spec.methods.index("gcc")].name
+            if desk.stage.queries:
+                agreement, measures = evaluation.agreement_gcc(desk, gcc, folders(spool), progress)
+                spools.append(agreement)
+                remarks.append(f"traversal against exact circuits: {evaluation.summary(measures)}")
     accuracy = "no classes" if math.isnan(result.accuracy) else f"accuracy {result.accuracy:.4f}"
     neurons = sum(layer.channels for layer in prepared.layers)
     console.note(
         f"{prepared.subject.root}: {len(prepared.images.images):,} images, {len(prepared.layers)} layers, "
         f"{neurons:,} neurons, {accuracy}"
     )
-    for remark in result.remarks:
+    for remark in remarks:
         console.note(remark)
     if into_graph:
         with answers.database() as connection:
-            load_all([Spool.open(path) for path in result.spools], connection, quiet=quiet)
+            load_all([Spool.open(path) for path in spools], connection, quiet=quiet)
     else:
-        for path in result.spools:
+        for path in spools:
             console.answer(str(path))
 
 
