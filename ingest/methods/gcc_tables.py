@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ingest.methods.gcc import METHOD, QueryCircuits
 from ingest.methods.gcc_flow import Flow
 from ingest.methods.gcc_job import GccParameters, Lists
 from ingest.methods.survey import Subject
-from ingest.numerics.traversal import GccCircuit, Node, diversity
+from ingest.numerics.traversal import Edges, GccCircuit, Node, diversity
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -98,11 +99,14 @@ def circuit_tables(
     if merged:
         starts, ends = zip(*merged, strict=True)
         yield "Circuit-MERGED_INTO-Circuit", {"start": list(starts), "end": list(ends)}
-    for identity, circuit in zip(ids, found, strict=True):
-        yield _members(naming, identity, circuit)
-        if circuit.merged_into is None:
-            yield from _edges(naming, identity, circuit)
-            yield from _exemplars(naming, identity, circuit, lists, parameters.exemplars)
+    # One table for all circuits of the query: thousands of small ones would cost more than their numbers.
+    yield _joined(
+        "Circuit-INCLUDES-Neuron", [_members(naming, i, c) for i, c in zip(ids, found, strict=True)]
+    )
+    whole = [(ids[n], found[n]) for n in own]
+    yield from _edges(naming, whole)
+    shown = [_exemplars(naming, i, c, lists, parameters.exemplars) for i, c in whole]
+    yield _joined("Circuit-EXEMPLIFIED_BY-Image", shown)
 
 
 def _circuits(
@@ -143,33 +147,45 @@ def member_scores(circuit: GccCircuit) -> Array:
     return scores
 
 
-def _members(naming: Naming, identity: str, circuit: GccCircuit) -> tuple[str, Columns]:
+def _joined(table: str, parts: Sequence[Mapping[str, list[Any] | NDArray[Any]]]) -> tuple[str, Columns]:
+    """Several tables of the same columns as one."""
+    joined: dict[str, Values] = {}
+    for name, first in parts[0].items():
+        columns = [part[name] for part in parts]
+        joined[name] = (
+            np.concatenate(columns) if isinstance(first, np.ndarray) else [v for c in columns for v in c]
+        )
+    return table, joined
+
+
+def _members(naming: Naming, identity: str, circuit: GccCircuit) -> dict[str, list[Any] | NDArray[Any]]:
     scores = member_scores(circuit)
     count = len(scores) if circuit.merged_into is None else 1
     order = np.argsort(-scores[1:count], kind="stable")
     ranks = np.ones(count, np.int64)
     ranks[1 + order] = np.arange(2, count + 1)
-    return (
-        "Circuit-INCLUDES-Neuron",
-        {
-            "start": [identity] * count,
-            "end": [naming.neuron((int(a), int(c))) for a, c in circuit.nodes[:count]],
-            "role": ["root"] + ["member"] * (count - 1),
-            "score": scores[:count],
-            "rank": ranks,
-        },
-    )
+    return {
+        "start": [identity] * count,
+        "end": [naming.neuron((int(a), int(c))) for a, c in circuit.nodes[:count]],
+        "role": ["root"] + ["member"] * (count - 1),
+        "score": scores[:count],
+        "rank": ranks,
+    }
 
 
-def _edges(naming: Naming, identity: str, circuit: GccCircuit) -> Tables:
-    for layer in np.unique(circuit.edges.layer).tolist():
-        e = circuit.edges.take(circuit.edges.layer == layer)
+def _edges(naming: Naming, circuits: Sequence[tuple[str, GccCircuit]]) -> Tables:
+    """One table per layer, for its neurons' names."""
+    for layer in sorted({int(n) for _, circuit in circuits for n in circuit.edges.layer}):
+        parts = [(identity, c.edges.take(c.edges.layer == layer)) for identity, c in circuits]
+        e = Edges.join([part for _, part in parts])
         yield (
             "Neuron-DRIVES-Neuron",
             {
                 "start": Coded(e.source, naming.neurons(layer)),
                 "end": Coded(e.target, naming.neurons(layer + 1)),
-                "circuit": [identity] * len(e),
+                "circuit": Coded(
+                    np.repeat(np.arange(len(parts)), [len(part) for _, part in parts]), [i for i, _ in parts]
+                ),
                 "sensitivity": e.sensitivity,
                 "raw": e.raw,
                 "overlap": e.overlap,
@@ -190,24 +206,20 @@ def exemplars(circuit: GccCircuit, lists: Lists, images: Sequence[str], count: i
     held = np.zeros(len(images), np.int64)
     for layer, channel in circuit.nodes.tolist():
         held[lists.roots[layer].indices[channel]] += 1
-    for row, image in enumerate(images):
-        if image == circuit.query:
-            held[row] = 0
+    held[[row for row in np.flatnonzero(held).tolist() if images[row] == circuit.query]] = 0
     rows = np.flatnonzero(held > 1)
     order = sorted(rows.tolist(), key=lambda row: (-held[row], images[row]))[:count]
     best = np.array(order, dtype=np.int64)
     return best, held[best] / len(circuit.nodes)
 
 
-def _exemplars(naming: Naming, identity: str, circuit: GccCircuit, lists: Lists, count: int) -> Tables:
+def _exemplars(
+    naming: Naming, identity: str, circuit: GccCircuit, lists: Lists, count: int
+) -> dict[str, list[Any] | NDArray[Any]]:
     rows, shares = exemplars(circuit, lists, naming.images, count)
-    if len(rows):
-        yield (
-            "Circuit-EXEMPLIFIED_BY-Image",
-            {
-                "start": [identity] * len(rows),
-                "end": [naming.images[row] for row in rows.tolist()],
-                "similarity": shares,
-                "rank": np.arange(1, len(rows) + 1),
-            },
-        )
+    return {
+        "start": [identity] * len(rows),
+        "end": [naming.images[row] for row in rows.tolist()],
+        "similarity": shares,
+        "rank": np.arange(1, len(rows) + 1),
+    }
