@@ -30,7 +30,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def demo(
-    images: Annotated[int, typer.Option("--images", min=400, help="Validation images to draw.")] = 1000,
+    images: Annotated[int, typer.Option("--images", min=400, help="Validation images to draw.")] = 1200,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """The whole story on real handwritten digits: server, ingestion, circuits, what is shared, an ablation."""
