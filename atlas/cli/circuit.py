@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,7 @@ from atlas.cli.answers import AsJson, Browser, Limit, OfModel
 from atlas.errors import AddressError
 
 if TYPE_CHECKING:
+    from atlas.lookup import Table
     from atlas.store.connection import Connection
 
 SHOWN = 15
@@ -132,15 +134,24 @@ def _print(
         "circuit_edges": "\nits strongest edges",
     }
     if kind == "image" and name == "circuit_of_image":
-        circuits = lookup.run(connection, "image_circuits", {**params, "limit": limit or 10})
-        columns = tuple(c for c in circuits.columns if c not in ("model", "image"))
-        answers.show(replace(circuits, columns=columns), heading="circuits of the image, the largest first")
+        circuits = own_circuits(connection, params, limit or 10)
+        answers.show(circuits, heading="circuits of the image, the largest first")
     if kind == "circuit":
         answers.show(lookup.run(connection, "circuit_by_id", params))
         images = lookup.run(connection, "circuit_images", {**params, "limit": 5})
         answers.show(images, heading="\nimages most of its neurons hold in their root lists")
     edges = lookup.run(connection, name, {**params, "limit": limit or SHOWN})
     answers.show(edges, heading=headings.get(name))
+
+
+def own_circuits(connection: Connection, params: Mapping[str, Any], limit: int) -> Table:
+    """The circuits of an image that no earlier one holds, the largest first."""
+    from atlas import lookup
+
+    found = lookup.run(connection, "image_circuits", {**params, "limit": 10_000})
+    rows = [row for row in found.rows if row["merged_into"] is None]
+    columns = tuple(c for c in found.columns if c not in ("model", "merged_into"))
+    return replace(found, columns=columns, rows=tuple(rows[:limit]), full=len(rows) > limit)
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,12 +52,13 @@ def _tell(connection: Connection, image: str) -> None:
     """A circuit of one image, what its class shares with a sibling, an ablation, and where to go on."""
     from atlas import lookup
     from atlas.cli import effects
+    from atlas.cli.circuit import own_circuits
     from ingest.demo.story import sibling_of
 
-    circuits = lookup.run(connection, "image_circuits", {"image": image, "limit": 5})
+    circuits = own_circuits(connection, {"image": image}, 5)
     known = lookup.run(connection, "image_by_id", {"image": image}).rows[0]
     name = address.parse_class(known["class"])[1]
-    _section(f"The circuits of {known['name']}", "atlas circuit " + image, circuits, drop=("model",))
+    _section(f"The circuits of {known['name']}", f"atlas circuit {image}", circuits)
     best = circuits.rows[0]["circuit"]
     edges = lookup.run(connection, "circuit_edges", {"circuit": best, "limit": 8})
     _section(f"The strongest edges of circuit {best}", f"atlas circuit {best}", edges)
@@ -76,11 +77,8 @@ def _tell(connection: Connection, image: str) -> None:
     _where_next(connection, image)
 
 
-def _section(title: str, command: str, table: Table, drop: tuple[str, ...] = ()) -> None:
-    from dataclasses import replace
-
-    kept = replace(table, columns=tuple(c for c in table.columns if c not in drop))
-    answers.show(replace(kept, full=False), heading=f"\n{title}\n  $ {command}\n")
+def _section(title: str, command: str, table: Table) -> None:
+    answers.show(replace(table, full=False), heading=f"\n{title}\n  $ {command}\n")
 
 
 def _where_next(connection: Connection, image: str) -> None:
