@@ -153,7 +153,7 @@ def kept(rows: list[dict[str, Any]], candidates: int) -> list[Mapping[str, Any]]
     """Of a source's candidate edges those that pass both thresholds."""
     rows = sorted(rows, key=lambda row: (-row["sensitivity"], row["channel"]))
     mean = sum(row["overlap"] for row in rows) / max(1, candidates)
-    return [row for row in rows[: math.ceil(SHARE * candidates)] if row["overlap"] > max(FLOOR, mean)]
+    return [row for row in rows[: math.ceil(SHARE * len(rows))] if row["overlap"] > max(FLOOR, mean)]
 
 
 def paths(connection: Connection, world: World) -> Result:
