@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from atlas.store import process
 from atlas.store.configuration import Ports
 from atlas.store.files import write_atomic
 from atlas.store.jars import NEO4J_VERSION
+
+GRACE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,17 @@ def kept_ports(places: Places, *, busy: bool = False) -> Ports:
         kept = Ports(**json.loads(places.ports.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return new_ports(places)
-    return kept if busy or process.free(kept.bolt, kept.http) else new_ports(places)
+    return kept if busy or _freed(kept) else new_ports(places)
+
+
+def _freed(kept: Ports) -> bool:
+    """Whether the ports are free, or become so in a moment: a killed server's last threads hold them that long."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while not process.free(kept.bolt, kept.http):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def new_ports(places: Places) -> Ports:
