@@ -145,7 +145,7 @@ def test_killed_restarted_stale_and_reused_ids_lose_nothing(settings: Settings, 
     assert local.running_target(settings) is None
 
     stale = json.loads(places.state.read_text())
-    places.state.write_text(json.dumps(stale | {"pid": os.getpid()}))
+    places.state.write_text(json.dumps(stale | {"pid": os.getpid(), "created": stale["created"] - 60}))
     target = local.start(settings, launch=launch)
     assert pid_of(settings) not in (first, os.getpid())
     assert target.uri == stale["uri"]
