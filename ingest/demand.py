@@ -72,8 +72,7 @@ class Desk:
             return Asked(query, file, None, None)
         listed = not bool(self.prepared.subject.judging[row])
         query = query_of_row(self.store, self.stage.lists, row, x, listed=listed)
-        label = self.prepared.subject.labels[row]
-        return Asked(query, file, None if label is None else self.prepared.subject.outputs[label], row)
+        return Asked(query, file, self.stage.output(row), row)
 
     def circuits(self, asked: Asked) -> QueryCircuits:
         """The exact circuits of an image."""
@@ -165,14 +164,10 @@ def explain(desk: Desk, asked: Asked, base: str, folders: Folders) -> Path:
             result,
             desk.stage.lists,
             prepared.spec.gcc,
-            _drops(desk, asked, result),
+            desk.stage.drops(asked.query.x, result, asked.output),
         ):
             writer.write(name, columns)
         return writer.finish({"circuits": len(result.circuits), "edges": len(result.edges)})
-
-
-def _drops(desk: Desk, asked: Asked, result: QueryCircuits) -> dict[Node, float]:
-    return desk.stage.drops(asked.query.x, result, asked.output)
 
 
 def _image_tables(
