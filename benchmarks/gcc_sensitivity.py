@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from benchmarks.harness import BenchmarkError, Result, timed
 from ingest.layers import choose_layers
 from ingest.methods.gcc import sensitivities
-from ingest.methods.gcc_job import GccParameters, Pair, clean_values, make_pairs
+from ingest.methods.gcc_job import GccParameters
+from ingest.methods.pairs import Pair, clean_values, make_pairs
 from ingest.models import ModelSpec, VisionModel, load_model
 from ingest.numerics.sensitivity import normalised
 

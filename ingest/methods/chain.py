@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.layers import LayerSpec
-from ingest.methods.gcc_job import Pair
+from ingest.methods.pairs import Pair
 from ingest.numerics.traversal import Node
 from ingest.segments import OUTPUT, Segment, Trace
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.methods.gcc_job import Pair
+from ingest.methods.pairs import Pair
 from ingest.numerics.sensitivity import rows_per_chunk
 from ingest.segments import OUTPUT, Edit, Trace
 

@@ -15,15 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.layers import LayerSpec
-from ingest.methods.gcc_job import (
-    GccParameters,
-    Lists,
-    Pair,
-    Query,
-    clean_values,
-    make_pairs,
-    query_of_tensor,
-)
+from ingest.methods.gcc_job import GccParameters, Lists, Query, query_of_tensor
+from ingest.methods.pairs import Pair, clean_values, make_pairs
 from ingest.numerics.flow import membership
 from ingest.numerics.gcc import select
 from ingest.numerics.sensitivity import Cut, clipped, effects, normalised, rows_per_chunk, without_self

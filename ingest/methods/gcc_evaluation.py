@@ -20,8 +20,8 @@ from ingest.methods.ablation import ablated_logits, controls
 from ingest.methods.chain import chained_logits, make_chain
 from ingest.methods.edge_cuts import cut_logits
 from ingest.methods.gcc import QueryCircuits
-from ingest.methods.gcc_job import Pair, make_pairs
 from ingest.methods.measures import Measure, Resampling
+from ingest.methods.pairs import Pair, make_pairs
 from ingest.numerics.traversal import Node, union
 from ingest.segments import Trace
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ingest.methods.gcc import OverlapRows, sensitivities
-from ingest.methods.gcc_job import GccParameters, Lists, Loader, Pair, clean_values
+from ingest.methods.gcc_job import GccParameters, Lists, Loader
+from ingest.methods.pairs import Pair, clean_values
 from ingest.numerics.sensitivity import normalised
 from ingest.segments import Trace
 

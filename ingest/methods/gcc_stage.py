@@ -17,8 +17,9 @@ from ingest.methods.ablation import circuit_drops, target_weights
 from ingest.methods.chain import Chain, chained_logits, make_chain
 from ingest.methods.gcc import VERSION, OverlapRows, QueryCircuits, query_circuits
 from ingest.methods.gcc_flow import flows
-from ingest.methods.gcc_job import Lists, Pair, make_lists, make_pairs, query_of_row, remarks
+from ingest.methods.gcc_job import Lists, make_lists, query_of_row, remarks
 from ingest.methods.gcc_tables import Naming, circuit_tables, flow_table
+from ingest.methods.pairs import Pair, make_pairs
 from ingest.numerics.traversal import Node
 from ingest.selection import choose_queries
 from ingest.store import ActivationStore

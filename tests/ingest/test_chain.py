@@ -13,7 +13,7 @@ from ingest.factories import seeded
 from ingest.layers import LayerSpec, choose_layers
 from ingest.methods.ablation import ablated_logits
 from ingest.methods.chain import ROWS, chained_logits, make_chain
-from ingest.methods.gcc_job import make_pairs
+from ingest.methods.pairs import make_pairs
 from ingest.models import ModelSpec, load_model
 from ingest.segments import Trace
 

@@ -16,7 +16,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from ingest.layers import LayerSpec, choose_layers, to_units
-from ingest.methods.gcc_job import Lists, Query, make_pairs, query_of_tensor
+from ingest.methods.gcc_job import Lists, Query, query_of_tensor
+from ingest.methods.pairs import make_pairs
 from ingest.numerics.pooling import top_share_mean
 from ingest.segments import Trace
 from ingest.store import TopLists

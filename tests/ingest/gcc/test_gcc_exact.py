@@ -10,7 +10,8 @@ import torch
 from torchvision.models import VisionTransformer
 
 from ingest.methods.gcc import OverlapRows, query_circuits, sensitivities
-from ingest.methods.gcc_job import GccParameters, clean_values, identity_path
+from ingest.methods.gcc_job import GccParameters
+from ingest.methods.pairs import clean_values, identity_path
 from ingest.numerics.gcc import Thresholds
 from ingest.numerics.sensitivity import normalised, without_self
 

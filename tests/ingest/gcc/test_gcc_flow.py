@@ -9,7 +9,8 @@ import pytest
 
 from ingest.methods.gcc import OverlapRows, sensitivities
 from ingest.methods.gcc_flow import flows
-from ingest.methods.gcc_job import GccParameters, clean_values
+from ingest.methods.gcc_job import GccParameters
+from ingest.methods.pairs import clean_values
 from ingest.numerics.sensitivity import normalised
 
 WHOLE = GccParameters(flow_images=4, keep_sensitivity=10_000, keep_overlap=-1.0, keep_most=10_000)
