@@ -20,7 +20,10 @@ from ingest.activations import PassSpec
 from ingest.classes import map_classes
 from ingest.images import ImageRecord, ImageSet, common_size, halves, scan_images
 from ingest.layers import LayerSpec, choose_layers
+from ingest.methods.cla_job import ClaParameters
 from ingest.methods.gcc_job import GccParameters
+from ingest.methods.gig_job import GigParameters
+from ingest.methods.pure_job import PureParameters
 from ingest.methods.survey import Subject
 from ingest.models import ModelSpec, VisionModel, load_model
 
@@ -59,6 +62,9 @@ class IngestSpec:
     workers: int | None = None
     passes: PassSpec = field(default_factory=PassSpec)
     gcc: GccParameters = field(default_factory=GccParameters)
+    cla: ClaParameters = field(default_factory=ClaParameters)
+    gig: GigParameters = field(default_factory=GigParameters)
+    pure: PureParameters = field(default_factory=PureParameters)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ A finished spool of the same run is kept, not made again: a run's id says all th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,21 +19,20 @@ import numpy as np
 import torch
 
 from atlas.address import digest_of, quote
-from atlas.errors import DataError, ModelError, SpoolError
-from atlas.spool import RunRecord, Spool, SpoolWriter, Values
+from atlas.errors import ModelError, SpoolError
+from atlas.spool import RunRecord, Spool, SpoolWriter
 from ingest.activations import ActivationJob, activation_pass
 from ingest.job import Prepared
 from ingest.methods import survey
-from ingest.methods.gcc_stage import FACTS, GccStage, sum_facts
+from ingest.methods.stage import Columns, Progress, Stage, spooled, sum_facts
 from ingest.reopen import keep_job
 from ingest.shards import Shards, Tables
+from ingest.stages import STAGES
 from ingest.store import ActivationStore
 from ingest.thumbnails import write_thumbnails
 from ingest.workers import Bench, computed, worker_count
 
-Progress = Callable[[str, int, int], None]
 Checkpoint = Callable[[str], None]
-Columns = Mapping[str, Values]
 CHANCE_FACTOR = 2.0
 
 
@@ -187,7 +186,7 @@ def _method(
     progress: Progress,
     checkpoint: Checkpoint | None,
 ) -> Spool:
-    stage = STAGES[method](prepared, store)
+    stage = STAGES[method](prepared, store, None)
     # The base run is part of what the numbers rest on, so it is part of what the run is.
     parameters = {**stage.parameters(), "base": base.id}
     record = record_of(prepared, method, stage.version, parameters, (base.id,))
@@ -196,42 +195,38 @@ def _method(
         return kept
     job = str(keep_job(prepared, store, record.id).relative_to(folders.work))
     shards = Shards(folders.work / f"{method}-{record.id}", checkpoint)
-    workers = worker_count(prepared.spec.model.device, len(stage.shards), prepared.spec.workers)
-    bench = Bench(folders.work, job, record.id, stage.queries, shards.folder, prepared.spec.model.device)
+    names = [name for phase in stage.phases for name in phase]
+    workers = worker_count(prepared.spec.model.device, len(names), prepared.spec.workers)
+    device = prepared.spec.model.device
+    bench = Bench(folders.work, job, method, record.id, stage.queries, shards.folder, device)
     done = (
-        computed(bench, stage.shards, workers, checkpoint)
+        computed(bench, stage.phases, workers, checkpoint)
         if workers > 1
-        else _one_by_one(stage, shards, record.id, progress)
+        else _one_by_one(stage, names, shards, record.id, progress)
     )
     numbers: dict[str, float] = {}
     with SpoolWriter(spool_folder(folders, record), record) as writer:
         for count, (_, tables) in enumerate(done, start=1):
-            _write(writer, (item for item in tables if item[0] != FACTS))
-            for table, columns in tables:
-                if table == FACTS:
-                    sum_facts(numbers, columns)
+            _write(writer, spooled(tables))
+            sum_facts(numbers, tables)
             if workers > 1:
-                progress(method, count, len(stage.shards))
+                progress(method, count, len(names))
         writer.finish({"job": job, **stage.facts(numbers)})
     shards.remove()
     return Spool.open(spool_folder(folders, record))
 
 
 def _one_by_one(
-    stage: GccStage, shards: Shards, run: str, progress: Progress
+    stage: Stage, names: Sequence[str], shards: Shards, run: str, progress: Progress
 ) -> Iterator[tuple[str, Tables]]:
-    for name in stage.shards:
-        yield name, shards.tables(name, lambda name=name: stage.compute(run, name, progress))  # type: ignore[misc]
-
-
-STAGES: Mapping[str, Callable[[Prepared, ActivationStore], GccStage]] = {"gcc": GccStage}
-
-
-def check_methods(methods: Iterable[str]) -> None:
-    """Raise DataError for a method that there is not."""
-    for method in methods:
-        if method not in STAGES:
-            raise DataError("no such method", where=method, expected=" or ".join(STAGES), got=method)
+    for name in names:
+        yield (
+            name,
+            shards.tables(
+                name,
+                lambda name=name: stage.compute(run, name, progress, shards.read),  # type: ignore[misc]
+            ),
+        )
 
 
 def record_of(

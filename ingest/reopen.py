@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,15 @@ from ingest.activations import PassSpec
 from ingest.images import ImageRecord, ImageSet, common_size
 from ingest.job import IngestSpec, Prepared, Sides
 from ingest.layers import choose_layers
+from ingest.methods.cla_job import ClaParameters
 from ingest.methods.gcc_job import GccParameters
+from ingest.methods.gig_job import GigParameters
+from ingest.methods.pure_job import PureParameters
+from ingest.methods.stage import Stage
 from ingest.methods.survey import Subject
 from ingest.models import ModelSpec, load_model
 from ingest.numerics.gcc import Thresholds
+from ingest.stages import STAGES
 from ingest.store import ActivationStore
 from ingest.store_files import disk_errors, write_whole
 
@@ -49,7 +54,10 @@ def keep_job(prepared: Prepared, store: ActivationStore, run: str) -> Path:
         "sources": None if sources is None else {name: list(own) for name, own in sources.items()},
         "layers": [layer.name for layer in prepared.layers],
         "passes": asdict(spec.passes),
-        "gcc": {**asdict(spec.gcc)},
+        "gcc": asdict(spec.gcc),
+        "cla": asdict(spec.cla),
+        "gig": asdict(spec.gig),
+        "pure": asdict(spec.pure),
         "seed": spec.seed,
         "queries": spec.queries,
     }
@@ -57,6 +65,21 @@ def keep_job(prepared: Prepared, store: ActivationStore, run: str) -> Path:
     with disk_errors(store.folder):
         write_whole(path, json.dumps(document))
     return path
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A job opened again for one method: what a question or an evaluation of it starts from."""
+
+    prepared: Prepared
+    store: ActivationStore
+    stage: Stage
+
+
+def open_stage(work: Path, facts: Mapping[str, Any], method: str, device: str) -> Opened:
+    """The job of a run of ``method``; arguments and errors as :func:`reopen`."""
+    prepared, store = reopen(work, facts, device)
+    return Opened(prepared, store, STAGES[method](prepared, store, None))
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -140,4 +163,7 @@ def _spec(kept: Mapping[str, Any], device: str) -> IngestSpec:
         queries=kept["queries"],
         passes=PassSpec(**kept["passes"]),
         gcc=GccParameters(thresholds=thresholds, **gcc),
+        cla=ClaParameters(**kept["cla"]),
+        gig=GigParameters(**kept["gig"]),
+        pure=PureParameters(**kept["pure"]),
     )

@@ -16,19 +16,21 @@ from pathlib import Path
 
 import torch
 
-from ingest.methods.gcc_stage import GccStage
+from ingest.methods.stage import Stage
 from ingest.reopen import reopen
 from ingest.shards import Shards, Tables
+from ingest.stages import STAGES
 
 LEAST_SHARDS = 4
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What a process needs to open a job: its work folder, the job's file below it, the run and its queries."""
+    """What a process needs to open a job: its work folder, the job's file below it, method, run and queries."""
 
     work: Path
     job: str
+    method: str
     run: str
     queries: tuple[int, ...]
     shards: Path
@@ -43,27 +45,31 @@ def worker_count(device: str, shards: int, wished: int | None = None) -> int:
 
 
 def computed(
-    bench: Bench, names: Sequence[str], workers: int, checkpoint: Callable[[str], None] | None
+    bench: Bench,
+    phases: Sequence[Sequence[str]],
+    workers: int,
+    checkpoint: Callable[[str], None] | None,
 ) -> Iterator[tuple[str, Tables]]:
-    """The shards in order, computed ahead by other processes."""
+    """The shards in order, computed ahead by other processes, a phase when the one before is done."""
     shards = Shards(bench.shards, checkpoint)
-    missing = [name for name in names if not shards.done(name)]
+    widest = max((sum(not shards.done(name) for name in names) for names in phases), default=0)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, max(1, len(missing))), context, _open, (bench,)) as pool:
-        futures = {name: pool.submit(_compute, name) for name in missing}
+    with ProcessPoolExecutor(min(workers, max(1, widest)), context, _open, (bench,)) as pool:
         try:
-            for name in names:
-                if name in futures:
-                    futures[name].result()
-                    if checkpoint is not None:
-                        checkpoint(f"shard:{name}")
-                yield name, shards.read(name)
+            for names in phases:
+                futures = {name: pool.submit(_compute, name) for name in names if not shards.done(name)}
+                for name in names:
+                    if name in futures:
+                        futures[name].result()
+                        if checkpoint is not None:
+                            checkpoint(f"shard:{name}")
+                    yield name, shards.read(name)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-_stage: tuple[GccStage, Bench] | None = None
+_stage: tuple[Stage, Bench] | None = None
 
 
 def _open(bench: Bench) -> None:
@@ -72,7 +78,7 @@ def _open(bench: Bench) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     prepared, store = reopen(bench.work, {"job": bench.job}, bench.device)
-    _stage = (GccStage(prepared, store, bench.queries), bench)
+    _stage = (STAGES[bench.method](prepared, store, bench.queries), bench)
 
 
 def _end_with_parent() -> None:
@@ -87,4 +93,5 @@ def _compute(name: str) -> None:
     if _stage is None:
         raise RuntimeError("a worker that was not opened")
     stage, bench = _stage
-    Shards(bench.shards).tables(name, lambda: stage.compute(bench.run, name, lambda *_: None))
+    shards = Shards(bench.shards)
+    shards.tables(name, lambda: stage.compute(bench.run, name, lambda *_: None, shards.read))

@@ -37,7 +37,7 @@ def ingest(
             "--queries", help="Images to explain exactly: a number, judge, list, all, or a file of names."
         ),
     ] = "20",
-    methods: Annotated[str, typer.Option("--methods", help="Comma-separated: gcc.")] = "gcc",
+    methods: Annotated[str, typer.Option("--methods", help="Comma-separated: gcc, cla, gig, pure.")] = "gcc",
     layers: Annotated[
         str | None, typer.Option("--layers", help="Comma-separated globs on traced names.")
     ] = None,
@@ -62,6 +62,10 @@ def ingest(
     ] = 90.0,
     flow_floor: Annotated[float, typer.Option("--flow-floor", help="GCC: least S_SF of an edge.")] = 0.1,
     no_mask: Annotated[bool, typer.Option("--no-mask", help="GCC: every target is a candidate.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="METHOD.NAME=VALUE, any number of times; `atlas parameters` lists them."),
+    ] = None,
     tag: Annotated[
         str | None, typer.Option("--as", help="Keep this beside what is there, under model~TAG.")
     ] = None,
@@ -87,35 +91,40 @@ def ingest(
     from ingest.methods.gcc_job import GccParameters
     from ingest.models import ModelSpec
     from ingest.numerics.gcc import Thresholds
-    from ingest.plan import check_methods, pick_device
+    from ingest.parameters import with_settings
+    from ingest.plan import pick_device
+    from ingest.stages import check_methods
 
     chosen = tuple(part.strip() for part in methods.split(",") if part.strip())
     check_methods(chosen)
     if weights is None and checkpoint is None and ":" not in model:
         weights = "DEFAULT"
     build(
-        IngestSpec(
-            model=ModelSpec(model, weights, checkpoint, seed, pick_device(device)),
-            data=data,
-            name=name,
-            dataset=dataset,
-            tag=tag,
-            layers=layers,
-            methods=chosen,
-            queries=queries,
-            classes=classes,
-            sides=Sides(judge_share) if groups is None else read_groups(groups),
-            seed=seed,
-            force=force,
-            workers=workers,
-            passes=PassSpec(batch=batch),
-            gcc=GccParameters(
-                root_share=root_share,
-                mask_share=mask_share,
-                thresholds=Thresholds(
-                    pot_percentile=pot_percentile, flow_floor=flow_floor, candidate_mask=not no_mask
+        with_settings(
+            IngestSpec(
+                model=ModelSpec(model, weights, checkpoint, seed, pick_device(device)),
+                data=data,
+                name=name,
+                dataset=dataset,
+                tag=tag,
+                layers=layers,
+                methods=chosen,
+                queries=queries,
+                classes=classes,
+                sides=Sides(judge_share) if groups is None else read_groups(groups),
+                seed=seed,
+                force=force,
+                workers=workers,
+                passes=PassSpec(batch=batch),
+                gcc=GccParameters(
+                    root_share=root_share,
+                    mask_share=mask_share,
+                    thresholds=Thresholds(
+                        pot_percentile=pot_percentile, flow_floor=flow_floor, candidate_mask=not no_mask
+                    ),
                 ),
             ),
+            settings or (),
         ),
         spool=spool,
         into_graph=not no_load,
@@ -135,7 +144,7 @@ def build(
     """Run a job, print what it found, and load its spools."""
     from atlas.lookup import Table
     from atlas.spool import Spool
-    from ingest import estimate, evaluation
+    from ingest import estimate, evaluation_gcc
     from ingest.demand import Desk
     from ingest.job import prepare
     from ingest.plan import run
@@ -159,9 +168,9 @@ def build(
             desk = Desk(prepared, result.store)
             gcc = result.spools[1 + spec.methods.index("gcc")].name
             if desk.stage.queries:
-                agreement, measures = evaluation.agreement_gcc(desk, gcc, folders(spool), progress)
+                agreement, measures = evaluation_gcc.agreement_gcc(desk, gcc, folders(spool), progress)
                 spools.append(agreement)
-                remarks.append(f"traversal against exact circuits: {evaluation.summary(measures)}")
+                remarks.append(f"traversal against exact circuits: {evaluation_gcc.summary(measures)}")
     accuracy = "no classes" if math.isnan(result.accuracy) else f"accuracy {result.accuracy:.4f}"
     neurons = sum(layer.channels for layer in prepared.layers)
     console.note(
@@ -259,8 +268,20 @@ def rm(
     console.note(f"{removal.nodes:,} nodes and {removal.relationships:,} relationships")
 
 
+def parameters(as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """List every parameter of every method with its default, as `--set` takes it."""
+    from atlas.lookup import Table
+    from ingest.job import IngestSpec
+    from ingest.models import ModelSpec
+    from ingest.parameters import parameters as listed
+
+    rows = tuple(listed(IngestSpec(ModelSpec("resnet50"), Path())))
+    answers.show(Table("parameters", {}, ("parameter", "value"), rows), as_json=as_json, as_csv=as_csv)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(ingest)
+    app.command()(parameters)
     app.command()(load)
     app.add_typer(runs_app, name="runs")

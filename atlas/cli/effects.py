@@ -1,23 +1,22 @@
-"""`atlas ablate` and `atlas evaluate`, and exact circuits on demand: the commands that run the model again."""
+"""`atlas ablate`, and exact circuits on demand: the commands that run the model again."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atlas.cli import answers, console
-from atlas.cli.answers import AsJson, Limit, OfModel
-from atlas.errors import DataError, StoreError
+from atlas.cli.answers import AsJson
+from atlas.cli.jobs import Device, opened
+from atlas.errors import DataError
 
 if TYPE_CHECKING:
     from atlas.lookup import Table
     from atlas.store.connection import Connection
     from atlas.store.runs import RunInfo
     from ingest.demand import Desk
-
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 
 
 def ablate(
@@ -98,47 +97,12 @@ def explain(connection: Connection, file: Path | None, found: str, of: str | Non
 
 def _desk(connection: Connection, model: str, device: str) -> tuple[Desk, RunInfo]:
     """The job of the model's GCC run, opened again, and that run."""
-    from atlas.cli.build import folders
-    from atlas.store.runs import COMPLETE, list_runs
     from ingest.demand import Desk
-    from ingest.plan import pick_device
-    from ingest.reopen import reopen
 
-    runs = [run for run in list_runs(connection) if run.model == model and run.method == "gcc"]
-    if not runs or runs[0].status != COMPLETE:
-        raise StoreError(
-            "no complete GCC run of this model", where=model, next_step="`atlas ingest --methods gcc`"
-        )
-    return Desk(*reopen(folders().work, runs[0].facts, pick_device(device))), runs[0]
-
-
-def evaluate(
-    method: Annotated[str, typer.Argument(help="The method whose claims are measured: gcc.")] = "gcc",
-    of: OfModel = None,
-    queries: Annotated[int, typer.Option("--queries", min=2, help="Judging images to measure on.")] = 100,
-    as_json: AsJson = False,
-    limit: Limit = None,
-    device: Device = "auto",
-) -> None:
-    """Measure a method on this atlas: interventions, edge curves, traversal against exact; stored as Evaluation."""
-    from atlas import lookup, resolve
-    from atlas.cli.build import folders, load_all
-    from atlas.spool import Spool
-    from ingest.evaluation import evaluate_gcc
-
-    if method != "gcc":
-        raise DataError("nothing is measured for this method", where=method, expected="gcc", got=method)
-    with answers.database() as connection:
-        desk, run = _desk(connection, resolve.model(connection, of), device)
-        with console.Progress() as progress:
-            spool = evaluate_gcc(desk, run.id, queries, folders(), progress)
-        opened = Spool.open(spool)
-        load_all([opened], connection, quiet=True)
-        params: dict[str, Any] = {"run": opened.run.id, **answers.given(limit=limit)}
-        answers.show(lookup.run(connection, "evaluations", params), as_json=as_json)
+    job, run = opened(connection, model, "gcc", device)
+    return Desk(job.prepared, job.store), run
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(ablate)
-    app.command()(evaluate)

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from atlas.address import digest_of
-from atlas.spool import Values
 from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.ablation import circuit_drops, target_weights
@@ -20,19 +18,16 @@ from ingest.methods.gcc_flow import flows
 from ingest.methods.gcc_job import Lists, make_lists, query_of_row, remarks
 from ingest.methods.gcc_tables import Naming, circuit_tables, flow_table
 from ingest.methods.pairs import Pair, make_pairs
+from ingest.methods.stage import FACTS, Columns, Earlier, Progress
 from ingest.numerics.traversal import Node
 from ingest.selection import choose_queries
 from ingest.store import ActivationStore
 
 QUERIES_PER_SHARD = 10
-FACTS = "#facts"
-
-Columns = Mapping[str, Values]
-Progress = Callable[[str, int, int], None]
 
 
 class GccStage:
-    """What GCC adds to a job. Tables named :data:`FACTS` are numbers about the shard, summed by :meth:`facts`."""
+    """What GCC adds to a job."""
 
     version = VERSION
 
@@ -52,11 +47,13 @@ class GccStage:
         return {**self._spec.to_dict(), "queries": len(ids), "queries_digest": digest_of(ids)}
 
     @property
-    def shards(self) -> tuple[str, ...]:
-        """Names of the shards, in order."""
-        return ("flow", *(f"queries-{n:06d}" for n in range(0, len(self.queries), QUERIES_PER_SHARD)))
+    def phases(self) -> tuple[tuple[str, ...], ...]:
+        """One phase: the flow, then the queries, some at a time."""
+        return (("flow", *(f"queries-{n:06d}" for n in range(0, len(self.queries), QUERIES_PER_SHARD))),)
 
-    def compute(self, run: str, shard: str, progress: Progress) -> Iterator[tuple[str, Columns]]:
+    def compute(
+        self, run: str, shard: str, progress: Progress, earlier: Earlier
+    ) -> Iterator[tuple[str, Columns]]:
         """The tables of one shard."""
         if shard == "flow":
             return self._flow(run, progress)
@@ -170,9 +167,3 @@ class GccStage:
         """The model output of an image's own class, None where that is unknown."""
         label = self._prepared.subject.labels[row]
         return None if label is None else self._prepared.subject.outputs[label]
-
-
-def sum_facts(total: dict[str, float], columns: Columns) -> None:
-    """Add one shard's numbers to the totals."""
-    for name, values in columns.items():
-        total[name] = total.get(name, 0) + float(np.asarray(values).sum())

@@ -19,9 +19,10 @@ from ingest.job import IngestSpec, Prepared, Sides, judging_images, prepare, rea
 from ingest.methods.gcc_job import GccParameters
 from ingest.models import ModelSpec
 from ingest.numerics.gcc import Thresholds
-from ingest.plan import Folders, check_methods, run
+from ingest.plan import Folders, run
 from ingest.reopen import reopen
 from ingest.selection import choose_queries
+from ingest.stages import check_methods
 
 KILLED = """
 import os, signal, sys

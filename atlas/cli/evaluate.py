@@ -1,0 +1,42 @@
+"""`atlas evaluate`: a method's claims, measured on this atlas."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from atlas.cli import answers, console
+from atlas.cli.answers import AsJson, Limit, OfModel
+from atlas.cli.jobs import Device, opened
+
+
+def evaluate(
+    method: Annotated[
+        str, typer.Argument(help="The method whose claims are measured: gcc, cla, gig or pure.")
+    ] = "gcc",
+    of: OfModel = None,
+    queries: Annotated[int, typer.Option("--queries", min=2, help="Judging images to measure on.")] = 100,
+    as_json: AsJson = False,
+    limit: Limit = None,
+    device: Device = "auto",
+) -> None:
+    """Measure a method on this atlas, on images kept out of every list; the figures are stored as Evaluation."""
+    from atlas import lookup, resolve
+    from atlas.cli.build import folders, load_all
+    from atlas.spool import Spool
+    from ingest.evaluation import evaluation_of
+
+    measure = evaluation_of(method)
+    with answers.database() as connection:
+        job, run = opened(connection, resolve.model(connection, of), method, device)
+        with console.Progress() as progress:
+            spool = Spool.open(measure(job, run.id, queries, folders(), progress))
+        load_all([spool], connection, quiet=True)
+        params: dict[str, Any] = {"run": spool.run.id, **answers.given(limit=limit)}
+        answers.show(lookup.run(connection, "evaluations", params), as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(evaluate)

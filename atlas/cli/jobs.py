@@ -1,0 +1,40 @@
+"""The job behind a run of the atlas, opened again: what a command starts from that runs the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atlas.errors import StoreError
+
+if TYPE_CHECKING:
+    from atlas.store.connection import Connection
+    from atlas.store.runs import RunInfo
+    from ingest.reopen import Opened
+
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+
+
+def complete_run(connection: Connection, model: str, method: str) -> RunInfo:
+    """The live run of a method on a model. Raises StoreError if there is none, or it is not complete."""
+    from atlas.store.runs import COMPLETE, list_runs
+
+    runs = [run for run in list_runs(connection) if run.model == model and run.method == method]
+    if not runs or runs[0].status != COMPLETE:
+        raise StoreError(
+            f"no complete run of {method} on this model",
+            where=model,
+            next_step=f"`atlas ingest --methods {method}` with the same model and data",
+        )
+    return runs[0]
+
+
+def opened(connection: Connection, model: str, method: str, device: str = "auto") -> tuple[Opened, RunInfo]:
+    """The job of that run, opened again, and the run."""
+    from atlas.cli.build import folders
+    from ingest.plan import pick_device
+    from ingest.reopen import open_stage
+
+    run = complete_run(connection, model, method)
+    return open_stage(folders().work, run.facts, method, pick_device(device)), run
