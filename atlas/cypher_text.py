@@ -19,6 +19,7 @@ TokenKind = Literal["word", "name", "number", "string", "param", "symbol"]
 
 _WRITES = "CREATE MERGE SET DELETE DETACH REMOVE FOREACH DROP ALTER GRANT DENY REVOKE LOAD INSERT"
 WRITE_CLAUSES = frozenset(f"{_WRITES} USE TERMINATE SHOW".split())
+READING_PROCEDURES = ("db.index.vector.queryNodes", "db.index.fulltext.queryNodes")
 _OPEN, _CLOSE = "([{", ")]}"
 _TOKEN = re.compile(
     r"(?P<blank>\s+|//[^\n]*|/\*.*?\*/)"
@@ -104,11 +105,15 @@ def parameters(text: Sequence[Token]) -> frozenset[str]:
 
 
 def write_clause(text: Sequence[Token]) -> Token | None:
-    """The first clause that is not a question, if there is one; procedure calls count as such."""
-    for before, token, after in _neighbours(text):
+    """The first clause that is not a question, if there is one; calls of other procedures than these count as such."""
+    for i, (before, token, after) in enumerate(_neighbours(text)):
         if token.keyword in WRITE_CLAUSES and before.upper() not in (".", ":", "AS") and after != ":":
             return token
-        if token.keyword == "CALL" and after not in ("(", "{"):
+        if (
+            token.keyword == "CALL"
+            and after not in ("(", "{")
+            and _called(text[i + 1 :]) not in READING_PROCEDURES
+        ):
             return token
     return None
 
@@ -116,8 +121,9 @@ def write_clause(text: Sequence[Token]) -> Token | None:
 def names(text: Sequence[Token]) -> Iterator[Named]:
     """Labels, relationship types and properties in order of appearance.
 
-    A key of a map that the query itself makes is not a property, nor is reading that key.
+    A key of a map that the query itself makes is not a property, nor is reading that key, nor a dotted function.
     """
+    functions = _dotted_functions(text)
     maps = _map_braces(text)
     made = {t.text for i, t in enumerate(text) if _is_key(text, i) and not _in_pattern(text, i, maps)}
     kind: Literal["label", "type"] | None = None
@@ -131,7 +137,7 @@ def names(text: Sequence[Token]) -> Iterator[Named]:
         elif token.kind in ("word", "name"):
             if kind and before in (":", "|", "!"):
                 yield Named(kind, token.text.strip("`"), token.start)
-            elif (before == "." and token.text not in made) or (
+            elif (before == "." and token.text not in made and i not in functions) or (
                 _is_key(text, i) and _in_pattern(text, i, maps)
             ):
                 yield Named("property", token.text.strip("`"), token.start)
@@ -202,6 +208,26 @@ def _escaped(c: str) -> str:
     if c in "\\'":
         return "\\" + c
     return f"\\u{ord(c):04x}" if c in "&#" or ord(c) < 32 else c
+
+
+def _called(text: Sequence[Token]) -> str:
+    """The dotted name that a ``CALL`` is followed by."""
+    end = next(
+        (i for i, token in enumerate(text) if token.kind not in ("word", "name") and token.text != "."), 0
+    )
+    return "".join(token.text for token in text[:end])
+
+
+def _dotted_functions(text: Sequence[Token]) -> set[int]:
+    """Indices of the words of dotted names that are called, as in ``vector.similarity.cosine(…)``."""
+    found: set[int] = set()
+    for i, token in enumerate(text):
+        if token.text == "(" and i and text[i - 1].kind == "word":
+            found.add(i - 1)
+    for i in range(len(text) - 3, -1, -1):
+        if i + 2 in found and text[i + 1].text == "." and text[i].kind == "word":
+            found.add(i)
+    return found
 
 
 def _neighbours(text: Sequence[Token]) -> Iterator[tuple[str, Token, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from atlas import catalogue, resolve
 from atlas.errors import QueryError
-from atlas.query_file import REFERENCES, Parameter, Query
+from atlas.query_file import LISTS, REFERENCES, Parameter, Query
 from atlas.store.values import GraphNode, GraphPath, GraphRelationship
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ def _value(connection: Connection, query: Query, parameter: Parameter, given: Ma
         )
     if parameter.type in REFERENCES:
         return resolve.reference(connection, parameter.type, str(value))
+    if parameter.type in LISTS:
+        names = coerce("strings", value, where)
+        return [resolve.reference(connection, LISTS[parameter.type], name) for name in names]  # type: ignore[attr-defined]
     return coerce(parameter.type, value, where)
 
 

@@ -14,7 +14,8 @@ A file opens with its header in Cypher comments, so that it pastes into Neo4j Br
     // draws: another_query        (only where this one is the drawing of a table)
 
 Defaults are JSON. A parameter without one must be given. Types such as ``neuron`` or ``class`` name a thing
-in the atlas: the lookup completes what the user wrote (``layer3.2/117``, ``cat``) to its id.
+in the atlas: the lookup completes what the user wrote (``layer3.2/117``, ``cat``) to its id, and each of
+the list ``classes``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from atlas.errors import QueryError
 from atlas.schema import NODE_TYPES, PROPERTIES, RELATIONSHIP_TYPES
 
 SCALARS = ("string", "integer", "float", "boolean", "strings", "integers", "floats", "maps")
-REFERENCES = ("model", "layer", "neuron", "class", "image", "circuit", "run")
+REFERENCES = ("model", "layer", "neuron", "concept", "class", "image", "circuit", "run")
+LISTS = {"classes": "class"}
 RETURNED = ("string", "integer", "float", "boolean", "strings", "integers", "floats", "json")
 DRAWN = ("node", "relationship", "path", "nodes", "relationships")
 COSTS = ("lookup", "report")
@@ -171,7 +173,7 @@ def _build(path: Path, fields: Fields, body: str) -> Query:
 
 def _parameter(path: Path, line: int, text: str) -> Parameter:
     match = _ENTRY.fullmatch(text)
-    if match is None or match["type"] not in SCALARS + REFERENCES:
+    if match is None or match["type"] not in (*SCALARS, *REFERENCES, *LISTS):
         raise refused(path, line, "bad parameter", "name: type [= default] — meaning", text)
     if match["default"] is None:
         return Parameter(match["name"], match["type"], match["meaning"], required=True)

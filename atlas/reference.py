@@ -15,8 +15,9 @@ Every question about the atlas is one file. `atlas query list` lists them, `atla
 `atlas query run NAME argument=value` asks it; `--json`, `--csv` and `--browser` choose another form. In Python:
 `open_atlas().query(name, **arguments)`. A file also pastes into Neo4j Browser, where `:param` sets arguments.
 
-Arguments of the types `model`, `layer`, `neuron`, `class`, `image`, `circuit` and `run` name a thing in the
-atlas, in the shortest form that is clear: with one model `layer3.2/117` is a neuron. A `model` may be left out
+Arguments of the types `model`, `layer`, `neuron`, `concept`, `class`, `image`, `circuit` and `run` name a thing in the
+atlas, in the shortest form that is clear: with one model `layer3.2/117` is a neuron, `layer3.2/c42` a concept;
+`classes` is a list of them. A `model` may be left out
 where the atlas holds one. `lookup` queries take at most 100 ms (warm median, 10 million relationships),
 `report` queries 5 s. Your own queries: put files of the same form into a folder and name it in `ATLAS_QUERIES`.
 """

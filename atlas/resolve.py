@@ -82,6 +82,11 @@ def neuron(connection: Connection, text: str) -> str:
     return _of_kind(connection, text, "Neuron")
 
 
+def concept(connection: Connection, text: str) -> str:
+    """The id of a concept. Raises AddressError for none or several, or if the text names something else."""
+    return _of_kind(connection, text, "Concept")
+
+
 def class_(connection: Connection, text: str) -> str:
     """The id of a class given by id or name. Raises AddressError for none or several."""
     found = _ids(connection, _BY_IDS["Class"], texts=[text]) if "/" in text else []
@@ -133,6 +138,7 @@ _RESOLVERS: Mapping[str, Callable[[Connection, str], str]] = {
     "model": model,
     "layer": layer,
     "neuron": neuron,
+    "concept": concept,
     "class": class_,
     "image": image,
     "circuit": circuit,

@@ -53,6 +53,11 @@ def test_names_of_a_query() -> None:
     ]
 
 
+def test_a_dotted_function_is_no_property() -> None:
+    text = "MATCH (n) RETURN vector.similarity.cosine(n.vector, $v) AS a, abs(n.gig) AS b, (n.share) AS c"
+    assert named(text) == [("property", "vector"), ("property", "gig"), ("property", "share")]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -79,6 +84,7 @@ def test_a_clause_that_is_not_a_question_is_found(text: str) -> None:
         "MATCH (n:Set) RETURN 'CREATE' AS x",
         "MATCH (c) RETURN c.drop AS drop",
         "CALL () { RETURN 1 AS x } RETURN x",
+        "CALL db.index.vector.queryNodes('i', 3, $v) YIELD node AS n RETURN n.id AS id",
     ],
 )
 def test_a_question_is_left_alone(text: str) -> None:
