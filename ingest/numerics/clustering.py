@@ -62,7 +62,7 @@ class Search:
     chunk_bytes : of one padded block; 0 is what a processor's cache holds, or 256 MiB on a GPU.
     """
 
-    restarts: int = 3
+    restarts: int = 5
     iterations: int = 20
     gain: float = 1e-3
     sample: int = 4096
