@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -42,7 +43,7 @@ class Plain(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths, layers = [3, 6, 7, 8], []
-        for before, width in zip(widths, widths[1:], strict=False):
+        for before, width in pairwise(widths):
             layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.features = nn.Sequential(*layers, nn.MaxPool2d(2))
         self.classifier = nn.Linear(8 * 16, 5)
