@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ingest.numerics.alternative_dictionaries import ALTERNATIVES
 from ingest.numerics.clustering import bisecting_kmeans
 
 Maker = Callable[[Tensor, int, int, torch.device | str], Tensor]
@@ -44,6 +45,7 @@ DICTIONARIES: dict[str, Maker] = {
     "kmeans": kmeans,
     "random_exemplars": random_exemplars,
     "gaussian": gaussian,
+    **ALTERNATIVES,
 }
 """Name → maker; what ``gig.dictionary`` may say."""
 
