@@ -221,16 +221,18 @@ class _Splitter:
         x : (G, m, C), zero rows where not ``inside`` (G, m).      difference : (G, R, C) of the two centres.
         """
         total, sizes = x.sum(1, keepdim=True), inside.sum(1)
-        before = -1.0
+        before = x.new_full((len(x),), -1.0)
         for _ in range(self._search.iterations):
             side = ((difference @ x.transpose(1, 2)) > 0) & inside[:, None]
             one = side.to(x.dtype) @ x
             quality = one.norm(dim=2) + (total - one).norm(dim=2)
-            reached = float(quality.amax(1).sum())
-            if reached - before <= self._search.gain * (int(sizes.sum()) - reached):
+            reached = quality.amax(1)
+            # Each cluster stops by itself: what it becomes does not depend on those beside it.
+            moving = reached - before > self._search.gain * (sizes - reached)
+            if not bool(moving.any()):
                 break
-            before = reached
-            difference = _difference(one, total)
+            before = torch.where(moving, reached, before)
+            difference = torch.where(moving[:, None, None], _difference(one, total), difference)
         # A side without members is no split; another restart may have one.
         count = side.sum(2)
         empty = (count == 0) | (count == sizes[:, None])
