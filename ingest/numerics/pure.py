@@ -21,12 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 EPSILON = 1e-10
+LOCAL_SHARE = 0.5
+"""Weight of local activation beside relevance 1 in the hybrid's inner products."""
 Forward = Callable[[Tensor, Tensor], Tensor]
 """F: (lower units of some images (b, C_lo, P_lo), their rows (b,) int64) -> upper units (b, C_hi, P_hi)."""
 Start = Callable[[Tensor, int], Tensor]
@@ -41,6 +44,11 @@ class Look:
     image, channel : (n,) int64 row of the batch and upper channel of each pair.
     skip : positions of the upper map without a place in the image (the class token).
     chunk : images in one pass, which bounds memory.
+    width : channels of the upper layer that are neurons of it; those behind are read-outs, whose pairs get vectors
+        but which no activation vector shows. None for all.
+    hidden : (n, h) int64 upper channels that a pair's activation vectors show as zero; None for none.
+
+    What several variants start from is computed once a look and kept with it.
     """
 
     lower: Tensor
@@ -49,6 +57,27 @@ class Look:
     channel: Tensor
     skip: int = 0
     chunk: int = 64
+    width: int | None = None
+    hidden: Tensor | None = None
+
+    @cached_property
+    def relevance(self) -> Tensor:
+        """(n, C_lo) R from the whole map."""
+        return relevance(self)
+
+    @cached_property
+    def peak_relevance(self) -> Tensor:
+        """(n, C_lo) R from the map's maximum alone."""
+        return relevance(self, peak_start)
+
+    @cached_property
+    def peak_activations(self) -> Tensor:
+        """(n, C_hi) all channels of the neuron's layer where the neuron is largest."""
+
+        def read(maps: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
+            return maps[rows, :, peaks(maps[rows, channels], self.skip)]
+
+        return _activations(self, read)
 
 
 class _Round(NamedTuple):
@@ -115,7 +144,7 @@ def l2_unit(r: Tensor) -> Tensor:
 
 def pure(look: Look) -> Tensor:
     """(n, C_lo) the authors' circuit vectors."""
-    return l1_unit(relevance(look))
+    return l1_unit(look.relevance)
 
 
 def one(look: Look) -> Tensor:
@@ -125,12 +154,12 @@ def one(look: Look) -> Tensor:
 
 def at_max(look: Look) -> Tensor:
     """(n, C_lo) relevance started at the neuron's maximum alone."""
-    return l1_unit(relevance(look, peak_start))
+    return l1_unit(look.peak_relevance)
 
 
 def at_max_l2(look: Look) -> Tensor:
     """(n, C_lo) :func:`at_max` over its L2 norm."""
-    return l2_unit(relevance(look, peak_start))
+    return l2_unit(look.peak_relevance)
 
 
 def whole_map(look: Look) -> Tensor:
@@ -140,17 +169,18 @@ def whole_map(look: Look) -> Tensor:
 
 def local(look: Look) -> Tensor:
     """(n, C_hi) all channels of the neuron's layer where the neuron is largest."""
-
-    def read(maps: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
-        at = peaks(maps[rows, channels], look.skip)
-        return maps[rows, :, at]
-
-    return _activations(look, read)
+    return look.peak_activations
 
 
 def hybrid(look: Look) -> Tensor:
-    """(n, C_lo + C_hi) :func:`at_max_l2` beside :func:`local`, each of length 1."""
-    return torch.cat([at_max_l2(look), l2_unit(local(look))], 1)
+    """(n, C_lo + C_hi) signed roots of R, of length 1, beside those of :func:`local`, of length √½."""
+    near = l2_unit(signed_root(look.peak_activations))
+    return torch.cat([l2_unit(signed_root(look.relevance)), LOCAL_SHARE**0.5 * near], 1)
+
+
+def signed_root(r: Tensor) -> Tensor:
+    """sign(r) √|r|: a few large channels no longer decide all distances."""
+    return r.sign() * r.abs().sqrt()
 
 
 VARIANTS: Mapping[str, Callable[[Look], Tensor]] = {
@@ -174,7 +204,9 @@ def _activations(look: Look, read: Callable[[Tensor, Tensor, Tensor], Tensor]) -
             if not len(pairs):
                 continue
             maps = look.forward(look.lower[rows], rows)
-            values = read(maps, look.image[pairs] - start, look.channel[pairs])
+            values = read(maps, look.image[pairs] - start, look.channel[pairs])[:, : look.width]
+            if look.hidden is not None:
+                values = values.scatter(1, look.hidden[pairs], 0)
             if parts is None:
                 parts = values.new_empty((len(look.image), values.shape[1]))
             parts[pairs] = values
