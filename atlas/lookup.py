@@ -212,7 +212,8 @@ class _Collected:
         if not self.nodes and not self.edges:
             return None
         nodes = tuple(
-            {"type": node.labels[0] if node.labels else "", **node.properties} for node in self.nodes.values()
+            {"type": node.labels[0] if node.labels else "", **_drawn(node.properties)}
+            for node in self.nodes.values()
         )
         edges = tuple(
             {
@@ -229,3 +230,8 @@ class _Collected:
     def _id(self, key: str) -> str | None:
         node = self.nodes.get(key)
         return None if node is None else node.properties.get("id")
+
+
+def _drawn(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties of a drawn node; a concept's direction, one number per channel, is left to those who ask for it."""
+    return {name: value for name, value in properties.items() if name != "vector"}

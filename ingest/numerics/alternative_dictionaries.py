@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ingest.numerics.sae import TINY, SaeTraining, train_sae
 
@@ -58,7 +59,7 @@ def _draws(vectors: Tensor, concepts: int, seed: int) -> Tensor:
 def _unit(rows: Tensor, instead: Tensor) -> Tensor:
     """Rows at unit length; a row of zeros, an atom that was never used, gets a drawn direction."""
     rows = torch.where(rows.norm(dim=1, keepdim=True) > TINY, rows, instead)
-    return rows / rows.norm(dim=1, keepdim=True).clamp_min(TINY)
+    return normalize(rows, dim=1)
 
 
 ALTERNATIVES: Mapping[str, Maker] = {

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 TINY = 1e-12
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -56,19 +57,21 @@ class SparseAutoencoder:
 
     def decode(self, codes: Tensor) -> Tensor:
         """Vectors (B, C) of codes (B, K)."""
-        return codes @ self.decoder + self.centre
+        vectors: Tensor = codes @ self.decoder + self.centre
+        return vectors
 
     @property
     def concepts(self) -> Tensor:
         """(K, C) decoder rows at unit length."""
-        return self.decoder / self.decoder.norm(dim=1, keepdim=True).clamp_min(TINY)
+        return normalize(self.decoder, dim=1)
 
 
 def sae_loss(model: SparseAutoencoder, x: Tensor, penalty: float) -> Tensor:
     """Eq. 11 on a batch (B, C): a scalar."""
     codes = model.encode(x)
     errors = (x - model.decode(codes)).square().sum(dim=1)
-    return (errors + penalty * codes @ model.decoder.norm(dim=1)).mean()
+    loss: Tensor = (errors + penalty * codes @ model.decoder.norm(dim=1)).mean()
+    return loss
 
 
 def train_sae(x: Tensor, concepts: int, seed: int, training: SaeTraining | None = None) -> SparseAutoencoder:
