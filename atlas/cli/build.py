@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -196,14 +197,36 @@ def folders(spool: Path | None = None) -> Any:
     return Folders(home / "work", spool or home / "spools", home / "media")
 
 
+class Via(StrEnum):
+    """The ways into the graph."""
+
+    bolt = "bolt"
+    offline = "import"
+
+
 def load(
     spool: Annotated[Path, typer.Argument(help="A spool, or a folder of spools.")],
+    via: Annotated[
+        Via,
+        typer.Option("--via", help="bolt, or import: the offline importer, into an empty managed server."),
+    ] = Via.bolt,
     quiet: Quiet = False,
 ) -> None:
     """Load a spool into the graph. Twice is once, and a load that was cut goes on."""
     from atlas.spool import open_spools
 
     spools = open_spools(spool)
+    if via is Via.offline:
+        from atlas.store.bulk import import_spools
+        from atlas.store.settings import load_settings
+
+        with console.Progress(quiet=quiet) as progress:
+            report = import_spools(spools, load_settings(), progress=progress)
+        console.note(
+            f"{sum(report.rows.values()):,} rows: CSV {report.csv_seconds:.1f} s, "
+            f"import {report.import_seconds:.1f} s, indexes {report.index_seconds:.1f} s"
+        )
+        return
     with answers.database() as connection:
         load_all(spools, connection, quiet=quiet)
 

@@ -68,6 +68,12 @@ def start(settings: Settings, *, notify: Notify | None = None, launch: Launch = 
         if target is not None:
             return target
         state.refuse_newer(places)
+        if places.importing.exists():
+            raise StoreError(
+                "an import into this server was cut",
+                where=places.home,
+                next_step="run the same `atlas load --via import` again; it begins anew",
+            )
         jars = ensure_jars(settings, notify)
         if notify is not None:
             notify(f"Starting Neo4j {NEO4J_VERSION} in {places.home} (stop it with: atlas server stop)")

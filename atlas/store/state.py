@@ -44,6 +44,11 @@ class Places:
         return self.run / "password.first"
 
     @property
+    def importing(self) -> Path:
+        """Lies there while an offline import replaces the store."""
+        return self.home / "importing"
+
+    @property
     def state(self) -> Path:
         return self.run / "server.json"
 

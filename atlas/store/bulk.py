@@ -1,0 +1,162 @@
+"""Spools into an empty managed server by Neo4j's offline importer: ten times as fast as Bolt, for whole atlases.
+
+The importer replaces the database, so it is refused for one that holds anything. While it works, a mark lies in
+Neo4j's home: a server whose import was cut is not started, and the same command begins anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atlas.address import canonical
+from atlas.errors import SpoolError, StoreError
+from atlas.schema import TABLES
+from atlas.spool import Spool
+from atlas.spool.csv import SEPARATOR, CsvTable, write_nodes, write_tables
+from atlas.store import local, prepare
+from atlas.store.connection import Connection
+from atlas.store.files import disk_errors
+from atlas.store.loader import run_properties
+from atlas.store.runs import COMPLETE
+from atlas.store.settings import Settings
+from atlas.store.state import Places
+
+Progress = Callable[[str, int, int], None]
+Checkpoint = Callable[[str], None]
+STEPS = 4
+_DESCRIBE = "UNWIND $rows AS row MATCH (r:Run {id: row.id}) SET r += row"
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did: rows per table, and the seconds of writing CSV, importing, and building indexes."""
+
+    rows: dict[str, int]
+    csv_seconds: float
+    import_seconds: float
+    index_seconds: float
+
+
+def import_spools(
+    spools: Sequence[Spool],
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    launch: local.Launch | None = None,
+) -> ImportReport:
+    """Fill the empty managed server with all of these spools; it runs again afterwards.
+
+    Raises
+    ------
+    StoreError : another server is set, the database is not empty, or the importer fails.
+    SpoolError : a spool requires a run that is not among them, or two are of one method on one model.
+    DiskError : no room for the CSV files.
+    """
+    step, at = progress or (lambda *_: None), checkpoint or (lambda _: None)
+    launch = launch or local.Launch()
+    _check(spools, settings)
+    places = Places(settings.atlas_home)
+    if not places.importing.exists():
+        with Connection(local.start(settings, launch=launch)) as connection:
+            _refuse_full(connection)
+    folder = settings.atlas_home / "work" / "import"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        step("import: CSV", 0, STEPS)
+        begun = time.monotonic()
+        with disk_errors(folder):
+            folder.mkdir(parents=True)
+            runs = write_nodes(TABLES["Run"], [{"id": spool.run.id} for spool in spools], folder)
+            tables = [*write_tables(spools, folder), runs]
+        written = time.monotonic()
+        at("csv")
+        step("import: stores", 1, STEPS)
+        with local.stopped(settings):
+            with disk_errors(places.home):
+                places.importing.touch()
+            at("stopped")
+            local.admin(settings, *_arguments(tables))
+            at("imported")
+            places.importing.unlink()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    imported = time.monotonic()
+    step("import: indexes", 2, STEPS)
+    with Connection(local.start(settings, launch=launch)) as connection:
+        prepare.introduce(connection)
+        prepare.constrain(connection)
+        # Not in the CSV: an empty list there is no list.
+        connection.write(_DESCRIBE, {"rows": _runs(spools)})
+    step("import", STEPS, STEPS)
+    rows = {table.table.name: table.rows for table in tables}
+    return ImportReport(rows, written - begun, imported - written, time.monotonic() - imported)
+
+
+def _check(spools: Sequence[Spool], settings: Settings) -> None:
+    if settings.neo4j_uri is not None:
+        raise StoreError(
+            "only the managed server can be filled by import",
+            where=settings.neo4j_uri,
+            next_step="unset NEO4J_URI, or load over Bolt",
+        )
+    known: dict[tuple[str, str], str] = {}
+    runs = {spool.run.id for spool in spools}
+    for spool in spools:
+        run = spool.run
+        other = known.setdefault((run.model, run.method), run.id)
+        if other != run.id:
+            raise SpoolError(
+                "two runs of one method on one model",
+                where=spool.folder,
+                expected=f"one of {other} and {run.id}",
+                next_step="take one out of the folder",
+            )
+        missing = [needed for needed in run.requires if needed not in runs]
+        if missing:
+            raise SpoolError(
+                "a run that this one builds on is not among the spools",
+                where=spool.folder,
+                expected=f"run {missing[0]}",
+                got=", ".join(sorted(runs)),
+            )
+
+
+def _refuse_full(connection: Connection) -> None:
+    held = connection.read("MATCH (n) WHERE NOT n:Atlas RETURN count(n)", timeout=0).rows[0][0]
+    if held:
+        raise StoreError(
+            "an import needs an empty database",
+            where=connection.target.uri,
+            expected="no nodes",
+            got=f"{held:,} nodes",
+            next_step="load over Bolt, or set ATLAS_HOME to a new folder",
+        )
+
+
+def _runs(spools: Sequence[Spool]) -> list[dict[str, Any]]:
+    """Run nodes as a finished load leaves them."""
+    rows = []
+    for spool in spools:
+        cursor = {item.name: spool.rows(item.name) for item in spool.tables()}
+        done = {"id": spool.run.id, "status": COMPLETE, "cursor": canonical(cursor)}
+        rows.append(run_properties(spool) | done)
+    return rows
+
+
+def _arguments(tables: Sequence[CsvTable]) -> list[str]:
+    return [
+        "database",
+        "import",
+        "full",
+        "neo4j",
+        "--overwrite-destination=true",
+        "--bad-tolerance=0",
+        f"--array-delimiter=U+{ord(SEPARATOR):04X}",
+        f"--multiline-fields={'true' if any(table.multiline for table in tables) else 'false'}",
+        *(table.argument for table in tables if table.rows),
+    ]

@@ -1,0 +1,118 @@
+"""The offline import gives the graph that Bolt gives, into an empty database only, and begins anew when cut."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atlas.errors import SpoolError, StoreError
+from atlas.spool import Spool
+from atlas.store import local
+from atlas.store.bulk import import_spools
+from atlas.store.connection import Connection
+from atlas.store.loader import load
+from atlas.store.settings import Settings
+
+Graph = Callable[[Connection], list[str]]
+
+
+class CutError(Exception):
+    """What a checkpoint throws."""
+
+
+@pytest.fixture
+def empty(template: Path, jars: Path, launch: local.Launch, tmp_path: Path) -> Iterator[Settings]:
+    home = tmp_path / "home"
+    shutil.copytree(template, home)
+    settings = Settings(atlas_home=home, atlas_neo4j_lib=jars, atlas_heap="512m", atlas_page_cache="64m")
+    yield settings
+    local.stop(settings)
+
+
+def two(spools: Any, folder: Path) -> list[Spool]:
+    """One run with a row of every table, and one that builds on it and shares its neurons."""
+    first = spools.run_record(parameters={"text": 'a "quoted", long;\nname'})
+    second = spools.run_record(method="pure", requires=(first.id,))
+    return [
+        spools.write(folder / "a", first, spools.one_of_each(first)),
+        spools.write(
+            folder / "b",
+            second,
+            {
+                "Neuron": {"id": ["Neuron/0", "Neuron/9"], "model": ["m", "m"], "layer": ["l", "l"]}
+                | {"channel": [0, 9], "polysemantic": [True, False]},
+                "Image": {"id": ["img:ffff"], "name": ['<"ü";,\n>'], "thumb": [""]},
+                "Neuron-ACTIVATED_BY-Image": {
+                    "start": ["Neuron/9"],
+                    "end": ["img:ffff"],
+                    "value": [0.1 + 0.2],
+                    "rank": [1],
+                },
+                "Layer-HAS_NEURON-Neuron": {
+                    "start": ["Layer/0", "Layer/0"],
+                    "end": ["Neuron/9", "Neuron/1"],
+                },
+            },
+        ),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_the_same_graph_as_bolt(
+    connection: Connection,
+    empty: Settings,
+    launch: local.Launch,
+    spools: Any,
+    whole_graph: Graph,
+    tmp_path: Path,
+) -> None:
+    both = two(spools, tmp_path)
+    for spool in both:
+        load(spool, connection)
+    report = import_spools(both, empty, launch=launch)
+    target = local.running_target(empty)
+    assert target is not None
+    with Connection(target, strict=True) as other:
+        assert set(whole_graph(other)) ^ set(whole_graph(connection)) == set()
+        assert len(whole_graph(other)) == len(whole_graph(connection))
+        assert load(both[1], other).unchanged
+        with pytest.raises(StoreError, match="empty database"):
+            import_spools(both, empty, launch=launch)
+    assert report.rows["Neuron"] == 3
+
+
+@pytest.mark.slow
+def test_a_cut_import_begins_anew(empty: Settings, launch: local.Launch, spools: Any, tmp_path: Path) -> None:
+    both = two(spools, tmp_path)
+
+    def cut(name: str) -> None:
+        if name == "imported":
+            raise CutError
+
+    with pytest.raises(CutError):
+        import_spools(both, empty, checkpoint=cut, launch=launch)
+    with pytest.raises(StoreError, match="--via import"):
+        local.start(empty, launch=launch)
+    import_spools(both, empty, launch=launch)
+    target = local.running_target(empty)
+    assert target is not None
+    with Connection(target) as found:
+        assert found.read("MATCH (n:Neuron) RETURN count(n)").rows == ((3,),)
+
+
+def test_what_cannot_be_imported(spools: Any, tmp_path: Path) -> None:
+    both = two(spools, tmp_path)
+    home = Settings(atlas_home=tmp_path / "home")
+    with pytest.raises(SpoolError, match=both[0].run.id):
+        import_spools(both[1:], home)
+    again = spools.run_record(parameters={"other": 1})
+    twin = spools.write(tmp_path / "c", again, spools.structure(again))
+    with pytest.raises(SpoolError, match="two runs"):
+        import_spools([both[0], twin], home)
+    with pytest.raises(StoreError, match="managed server"):
+        import_spools(both, Settings(atlas_home=tmp_path / "home", neo4j_uri="bolt://127.0.0.1:1"))
