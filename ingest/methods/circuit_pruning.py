@@ -19,7 +19,7 @@ by layer from clean ones is our reading of "activations outside the circuit held
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -59,23 +59,18 @@ class Pruner:
 
     @torch.inference_mode()
     def clean(
-        self,
-        x: Tensor,
-        cuts: Sequence[Collection[Node]],
-        kind: str = CIRCUIT,
-        wanted: Sequence[str] = (OUTPUT,),
+        self, x: Tensor, cuts: Iterable[tuple[Collection[Node], str]], wanted: Sequence[str] = (OUTPUT,)
     ) -> Clean:
-        """Clean values of images x (B, C, H, W) that pruning these sets in this way reads or is asked for."""
+        """Clean values of images x (B, C, H, W) that these prunings (neurons, kind) read or are asked for."""
         nodes = dict.fromkeys(wanted)
-        for cut in cuts:
+        for cut, kind in cuts:
             used = self._used(cut, kind)
             pairs = [(self._layers[a].node, self._layers[b].node) for a, b in pairwise(used)]
             if kind != ZERO and pairs:
                 last = self._layers[used[-1]].node
                 pairs += [(last, node) for node in wanted if self._trace.depends(node, last)]
                 for a, b in pairs:
-                    nodes |= dict.fromkeys((a, *self._segment(a, b).frozen))
-                    nodes |= dict.fromkeys([b])
+                    nodes |= dict.fromkeys((a, b, *self._segment(a, b).frozen))
         return Clean(x, self._trace.values(x, list(nodes)))
 
     @torch.inference_mode()

@@ -35,10 +35,29 @@ def cut_logits(
     cuts: Sequence[Collection[Edge]],
     chunk_bytes: int,
 ) -> Floats:
-    """(R, outputs) logits of one image x (1, 3, H, W) under R sets of cut edges."""
-    found = [np.empty((0, trace.outputs), np.float32)]
+    """(R, outputs) logits of one image x (1, 3, H, W), or of R of them, under R sets of cut edges."""
+    if not cuts:
+        return np.empty((0, trace.outputs), np.float32)
+    found: Floats = cut_values(trace, pairs, x, cuts, chunk_bytes)[OUTPUT].float().cpu().numpy()
+    return found
+
+
+@torch.inference_mode()
+def cut_values(
+    trace: Trace,
+    pairs: Sequence[Pair | None],
+    x: Tensor,
+    cuts: Sequence[Collection[Edge]],
+    chunk_bytes: int,
+    wanted: Sequence[str] = (OUTPUT,),
+) -> dict[str, Tensor]:
+    """Values (R, …) at the wanted nodes under R > 0 sets of cut edges, one for each image of x (R, 3, H, W) or all
+    for the one image of x (1, 3, H, W).
+    """
+    found: dict[str, list[Tensor]] = {node: [] for node in wanted}
     for start in range(0, len(cuts), BATCH):
         part = cuts[start : start + BATCH]
+        images = x.expand(len(part), *x.shape[1:]) if len(x) == 1 else x[start : start + BATCH]
         seen: dict[str, Tensor] = {}
         edits: dict[str, Edit] = {}
         for pair in pairs:
@@ -46,13 +65,13 @@ def cut_logits(
                 for node in (pair.source.node, *pair.segment.frozen):
                     edits.setdefault(node, _keeping(seen, node))
         for layer, pair in enumerate(pairs):
-            wanted = _by_target(part, layer)
-            if pair is not None and wanted:
-                job = _Job(pair, wanted, seen, chunk_bytes)
+            changed = _by_target(part, layer)
+            if pair is not None and changed:
+                job = _Job(pair, changed, seen, chunk_bytes)
                 edits[pair.target.node] = job.after(edits.get(pair.target.node))
-        values = trace.values(x.expand(len(part), *x.shape[1:]), [OUTPUT], edits)
-        found.append(values[OUTPUT].float().cpu().numpy())
-    return np.concatenate(found)
+        for node, value in trace.values(images, wanted, edits).items():
+            found[node].append(value)
+    return {node: torch.cat(values) for node, values in found.items()}
 
 
 def _keeping(seen: dict[str, Tensor], node: str) -> Edit:

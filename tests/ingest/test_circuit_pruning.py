@@ -145,7 +145,7 @@ GAPS = {(0, 0), (0, 2), (3, 1), (3, 2)}
 def test_circuit_pruning_is_its_definition(world, cut) -> None:
     pruner = Pruner(world.trace, world.layers)
     wanted = [*(layer.node for layer in world.layers), OUTPUT]
-    got = pruner.values(pruner.clean(world.images, [cut], CIRCUIT, wanted), cut, CIRCUIT, wanted)
+    got = pruner.values(pruner.clean(world.images, [(cut, CIRCUIT)], wanted), cut, CIRCUIT, wanted)
     used = sorted({layer for layer, _ in cut})
     new, logits = literal(world, cut, used)
     torch.testing.assert_close(got[OUTPUT], logits, rtol=1e-10, atol=1e-12)
@@ -160,7 +160,7 @@ def test_circuit_pruning_is_its_definition(world, cut) -> None:
 def test_edge_pruning_cuts_the_first_two_layers_and_runs_on(world) -> None:
     pruner = Pruner(world.trace, world.layers)
     wanted = [world.layers[3].node, OUTPUT]
-    got = pruner.values(pruner.clean(world.images, [CUT], EDGES, wanted), CUT, EDGES, wanted)
+    got = pruner.values(pruner.clean(world.images, [(CUT, EDGES)], wanted), CUT, EDGES, wanted)
     new, logits = literal(world, CUT, [0, 1])
     torch.testing.assert_close(got[OUTPUT], logits, rtol=1e-10, atol=1e-12)
     behind = run(world, {1: lambda _v: new[1]}, [3])[0]
@@ -169,7 +169,7 @@ def test_edge_pruning_cuts_the_first_two_layers_and_runs_on(world) -> None:
 
 def test_zeroing_is_hooks_on_all_layers_at_once(world) -> None:
     pruner = Pruner(world.trace, world.layers)
-    got = pruner.values(pruner.clean(world.images, [CUT], ZERO), CUT, ZERO)
+    got = pruner.values(pruner.clean(world.images, [(CUT, ZERO)]), CUT, ZERO)
     edits = {i: put(world.layers[i].channel_axis, [c for layer, c in CUT if layer == i], 0) for i in range(4)}
     torch.testing.assert_close(got[OUTPUT], run(world, edits)[0], rtol=1e-10, atol=1e-12)
 
@@ -179,14 +179,14 @@ def test_one_layer_or_no_neuron_changes_nothing(world) -> None:
     clean = run(world, {})[0]
     for cut in (set(), {(1, 0), (1, 2)}):
         for kind in (CIRCUIT, EDGES):
-            got = pruner.values(pruner.clean(world.images, [cut], kind), cut, kind)
+            got = pruner.values(pruner.clean(world.images, [(cut, kind)]), cut, kind)
             torch.testing.assert_close(got[OUTPUT], clean, rtol=1e-12, atol=1e-12)
 
 
 def test_several_sets_share_clean_values_and_the_output_hangs_on_the_last_two_layers(world) -> None:
     pruner = Pruner(world.trace, world.layers)
     tail = {node for node in CUT if node[0] >= 2}
-    clean = pruner.clean(world.images, [CUT, tail], CIRCUIT)
+    clean = pruner.clean(world.images, [(CUT, CIRCUIT), (tail, CIRCUIT)])
     whole, last = (pruner.values(clean, cut, CIRCUIT)[OUTPUT] for cut in (CUT, tail))
     torch.testing.assert_close(whole, last, rtol=0, atol=0)
 
@@ -194,9 +194,9 @@ def test_several_sets_share_clean_values_and_the_output_hangs_on_the_last_two_la
 def test_refusals(world) -> None:
     pruner = Pruner(world.trace, world.layers)
     with pytest.raises(DataError, match="no such intervention"):
-        pruner.clean(world.images, [CUT], "half")
+        pruner.clean(world.images, [(CUT, "half")])
     with pytest.raises(DataError, match="no such neuron"):
-        pruner.clean(world.images, [{(0, 999)}], CIRCUIT)
+        pruner.clean(world.images, [({(0, 999)}, CIRCUIT)])
 
 
 def test_shares_touched(world) -> None:
