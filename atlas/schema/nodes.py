@@ -151,6 +151,7 @@ NODES: tuple[NodeType, ...] = (
             P("edges", "integer", "edges of the circuit"),
             P("layers", "integer", "layers it spans"),
             P("root", "string", "id of the neuron it starts at"),
+            P("variant", "string", "of CLA: `raw` or `contrastive`"),
             P("diversity", "float", "1 - mean Jaccard of its nodes with the query's other circuits"),
             P("drop", "float", "target logit lost when its neurons are set to zero"),
             P("parameters", "json", "how it was found"),
@@ -184,7 +185,7 @@ NODES: tuple[NodeType, ...] = (
         "ImageSet",
         "A set of images that scores are averaged over; a class's set has the class's id.",
         (
-            P("kind", "string", "all, class, folder, cypher or image", required=True),
+            P("kind", "string", "all, class, folder, file, cypher or image", required=True),
             P("size", "integer", "number of images", unit="images"),
             P("digest", "string", "SHA-256 over the sorted image ids, hex"),
         ),

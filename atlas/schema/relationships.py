@@ -51,7 +51,13 @@ STRUCTURE: tuple[RelationshipType, ...] = (
     R(
         "EXPLAINS",
         "What a circuit is the circuit of.",
-        (("Circuit", "Image"), ("Circuit", "Class"), ("Circuit", "Neuron"), ("Circuit", "Concept")),
+        (
+            ("Circuit", "Image"),
+            ("Circuit", "Class"),
+            ("Circuit", "Neuron"),
+            ("Circuit", "Concept"),
+            ("Circuit", "ImageSet"),
+        ),
     ),
     R("MERGED_INTO", "An earlier circuit that already holds this one's root.", (("Circuit", "Circuit"),)),
     R("CUTS", "The circuit an intervention removed.", (("Intervention", "Circuit"),)),
