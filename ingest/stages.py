@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from atlas.errors import DataError
 from ingest.job import Prepared
+from ingest.methods.cla_stage import ClaStage
 from ingest.methods.gcc_stage import GccStage
 from ingest.methods.stage import Stage
 from ingest.store import ActivationStore
@@ -14,6 +15,7 @@ Make = Callable[[Prepared, ActivationStore, tuple[int, ...] | None], Stage]
 
 STAGES: Mapping[str, Make] = {
     "gcc": GccStage,
+    "cla": ClaStage,
 }
 
 

@@ -96,6 +96,7 @@ PATTERNS = [
     "Circuit-EXPLAINS-Class",
     "Circuit-EXPLAINS-Neuron",
     "Circuit-EXPLAINS-Concept",
+    "Circuit-EXPLAINS-ImageSet",
     "Circuit-INCLUDES-Neuron",
     "Circuit-INCLUDES-Concept",
     "Circuit-MERGED_INTO-Circuit",
