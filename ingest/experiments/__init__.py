@@ -1,0 +1,1 @@
+"""Experiments whose answer is known: what a method's claims are judged by."""
