@@ -87,7 +87,7 @@ def write_images(root: Path) -> None:
         path.write_bytes(png(canvas))
 
 
-def _point(channels_in: int, channels: int, weights: Weights) -> nn.Conv2d:
+def point(channels_in: int, channels: int, weights: Weights) -> nn.Conv2d:
     """A 1×1 convolution without bias from {(target, source): weight}."""
     conv = nn.Conv2d(channels_in, channels, 1, bias=False)
     with torch.no_grad():
@@ -97,7 +97,7 @@ def _point(channels_in: int, channels: int, weights: Weights) -> nn.Conv2d:
     return conv
 
 
-def _stem() -> nn.Conv2d:
+def stem() -> nn.Conv2d:
     """Reads the ten symbols of each cell, (B, 3, 8, 8) → (B, 10, 4, 4)."""
     stem = nn.Conv2d(3, len(SYMBOLS), 2, 2, bias=False)
     with torch.no_grad():
@@ -148,12 +148,12 @@ class GranularNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _stem()
+        self.stem = stem()
         self.block1 = nn.ReLU()
-        self.skip = _point(10, 8, {(3, D): 2})
-        self.block2 = _Step(_point(10, 8, _FIRST))
-        self.block3 = _Step(_point(8, 8, _SECOND))
-        self.block4 = nn.Sequential(_point(8, 5, _THIRD), nn.ReLU())
+        self.skip = point(10, 8, {(3, D): 2})
+        self.block2 = _Step(point(10, 8, _FIRST))
+        self.block3 = _Step(point(8, 8, _SECOND))
+        self.block4 = nn.Sequential(point(8, 5, _THIRD), nn.ReLU())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(5, len(CLASSES), bias=False)
         with torch.no_grad():
@@ -177,10 +177,10 @@ class SensesNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _stem()
+        self.stem = stem()
         self.block1 = nn.ReLU()
         first = {(0, A1): 1, (0, C1): 1, (1, B1): 0.5, (1, B2): 0.5, (2, S): 1}
-        self.block2 = nn.Sequential(_point(10, 6, {**first, (3, A2): 1, (4, B2): 1, (5, C2): 1}), nn.ReLU())
+        self.block2 = nn.Sequential(point(10, 6, {**first, (3, A2): 1, (4, B2): 1, (5, C2): 1}), nn.ReLU())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(6, len(CLASSES), bias=False)
         with torch.no_grad():
