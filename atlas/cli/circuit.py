@@ -27,6 +27,7 @@ class Method(StrEnum):
     """The methods whose circuits an atlas can hold now."""
 
     gcc = "gcc"
+    gig = "gig"
 
 
 def circuit(
@@ -51,10 +52,15 @@ def circuit(
     browser: Browser = False,
 ) -> None:
     """The circuits of an image, a class or a neuron, or one circuit by its id."""
+    if method is Method.gig:
+        from atlas.cli import concept_circuit
+
+        concept_circuit.circuit(query, concept_circuit.Wish(of, as_json, limit, browser))
+        return
     with answers.database() as connection:
-        kind, found = _what(connection, query)
+        kind, found = named(connection, query)
         if kind == "image":
-            found = _stored(connection, query, found, exact=exact, of=of)
+            found = in_atlas(connection, query, found, exact=exact, of=of)
         if target is not None:
             from atlas.cli.effects import push
 
@@ -67,7 +73,7 @@ def circuit(
         _print(connection, kind, name, params, as_json=as_json, limit=limit)
 
 
-def _what(connection: Connection, text: str) -> tuple[str, str]:
+def named(connection: Connection, text: str) -> tuple[str, str]:
     """What kind of thing the text names, and its id where it is in the atlas, else the text."""
     from atlas import resolve
 
@@ -90,10 +96,10 @@ def _what(connection: Connection, text: str) -> tuple[str, str]:
     raise errors[likely]
 
 
-def _stored(connection: Connection, text: str, found: str, *, exact: bool, of: str | None) -> str:
+def in_atlas(connection: Connection, text: str, found: str, *, exact: bool, of: str | None) -> str:
     """The image's id; its exact circuits are computed and stored first where that is asked for or unavoidable."""
     new = not address.is_image_id(found)
-    if new or (exact and not _held(connection, found)):
+    if new or (exact and not held(connection, found)):
         from atlas.cli.effects import explain
 
         return explain(connection, Path(text) if Path(text).is_file() else None, found, of)
@@ -107,11 +113,11 @@ def _question(
     if kind != "image":
         names = {"circuit": "circuit_edges", "class": "circuits_of_class", "neuron": "neuron_circuits"}
         return names[kind], {kind: found}
-    name = "circuit_of_image" if not traversal and _held(connection, found) else "traversal_circuit"
+    name = "circuit_of_image" if not traversal and held(connection, found) else "traversal_circuit"
     return name, {"image": found, **answers.given(model=of)}
 
 
-def _held(connection: Connection, image: str) -> bool:
+def held(connection: Connection, image: str) -> bool:
     """Whether exact circuits of the image are stored."""
     from atlas import lookup
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,6 +154,7 @@ def decompose(
 
 
 def search(
+    text: Annotated[str | None, typer.Argument(help="Words of a name or label.", show_default=False)] = None,
     like: Annotated[str | None, typer.Option("--like", help="A concept, e.g. layer3.2/c42.")] = None,
     image: Annotated[
         str | None, typer.Option("--image", help="An example: a file, an id, or a name.")
@@ -169,10 +171,16 @@ def search(
     browser: Browser = False,
     device: Device = "auto",
 ) -> None:
-    """Concepts by example: nearest to another concept, to an image, to a place of it or to a part of it."""
-    if (like is None) == (image is None) or (image is None and (at or crop)) or (at and crop):
-        raise typer.BadParameter("give --like, or --image with at most one of --at and --crop")
-    params: dict[str, Any] = answers.given(concept=like, layer=layer, model=of, limit=limit)
+    """Anything by its name or label, and concepts by example: another concept, an image, a place or a part of it."""
+    examples = [way for way in (text, like, image) if way is not None]
+    if len(examples) != 1 or (image is None and (at or crop)) or (at and crop):
+        raise typer.BadParameter("give a text, --like, or --image with at most one of --at and --crop")
+    if text is not None:
+        words = re.sub(r'([-+&|!(){}\[\]^"~*?:\\/])', r"\\\1", text)
+        params = answers.given(text=words, limit=limit)
+        answers.lookup("things_by_text", params, as_json=as_json, as_csv=as_csv, browser=browser)
+        return
+    params = answers.given(concept=like, layer=layer, model=of, limit=limit)
     if image is not None:
         from atlas.cli import concept_questions
 
