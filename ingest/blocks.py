@@ -132,12 +132,13 @@ def _activation_names(trace: Trace, kinds: type[nn.Module] | tuple[type[nn.Modul
             continue
         while len(node.users) == 1 and isinstance(leaf_module(trace, next(iter(node.users))), _NORMS):
             node = next(iter(node.users))
-        after = [user for user in node.users if _activates(trace, user)]
+        after = [user for user in node.users if activates(trace, user)]
         if len(after) == 1:
             yield names[after[0].name]
 
 
-def _activates(trace: Trace, node: fx.Node) -> bool:
+def activates(trace: Trace, node: fx.Node) -> bool:
+    """Whether a node is an activation function."""
     module = leaf_module(trace, node)
     if module is not None:
         return isinstance(module, _ACTIVATIONS)

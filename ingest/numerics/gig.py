@@ -85,7 +85,7 @@ def integrated_gradients(
         part = slice(first, first + rows)
         count = min(rows, images - first)
         own = Line(line.moving[part], line.fixed[part] if len(line.fixed) > 1 else line.fixed)
-        for some in alphas.split(max(1, rows // count)):
+        for some in _parts(alphas, max(1, rows // count)):
             x = own.at(some).flatten(0, 1).requires_grad_(True)
             with torch.enable_grad():
                 y = run(x, everyone[part].repeat(len(some)))
