@@ -78,6 +78,8 @@ NODES: tuple[NodeType, ...] = (
             P("share", "float", "part of the neuron's references, in [0, 1]"),
             P("silhouette", "float", "mean silhouette of its references"),
             P("variant", "string", "which vectors were split"),
+            P("lower", "string", "name of the layer whose neurons feed it"),
+            P("centroid", "floats", "mean of the vectors of its references; images go to the nearest"),
         ),
         run=True,
     ),

@@ -185,6 +185,17 @@ EVIDENCE: tuple[RelationshipType, ...] = (
         run=True,
     ),
     R(
+        "ASSIGNED_TO",
+        "The sense in which an image activates a neuron: the nearest centroid.",
+        (("Image", "Sense"),),
+        (
+            P("distance", "float", "Euclidean distance to that centroid", required=True),
+            P("margin", "float", "(d2 - d1) / d2 with the distance d2 to the next centroid, in [0, 1]"),
+        ),
+        key=("run",),
+        run=True,
+    ),
+    R(
         "RELATED_TO",
         "How alike two classes are.",
         (("Class", "Class"),),
@@ -197,8 +208,8 @@ EVIDENCE: tuple[RelationshipType, ...] = (
 ATTRIBUTION: tuple[RelationshipType, ...] = (
     R(
         "FLOWS_TO",
-        "GCC over the whole data set.",
-        (("Neuron", "Neuron"),),
+        "GCC over the whole data set; from a sense, over that sense's references alone.",
+        (("Neuron", "Neuron"), ("Sense", "Neuron")),
         (
             OVERLAP,
             P("sensitivity", "float", "S_NS averaged over the source's best images, in [0, 1]"),
