@@ -13,12 +13,15 @@
 //   layers: integer — layers it spans
 //   diversity: float — 1 less its mean Jaccard with the query's other circuits
 //   drop: float — target logit lost when its neurons are set to zero
+//   merged_into: string — the circuit that holds all of it, null if it stands alone
 //   run: string — the run that wrote it
 //   parameters: json — how it was found, in full
 // key: circuit
 // cost: lookup
 MATCH (c:Circuit {id: $circuit})
+OPTIONAL MATCH (c)-[:MERGED_INTO]->(held:Circuit)
 RETURN c.id AS circuit, c.target AS target, c.root AS root, c.method AS method, c.size AS size, c.edges AS edges,
-  c.layers AS layers, c.diversity AS diversity, c.drop AS drop, c.run AS run, c.parameters AS parameters
+  c.layers AS layers, c.diversity AS diversity, c.drop AS drop, held.id AS merged_into, c.run AS run,
+  c.parameters AS parameters
 ORDER BY circuit
 LIMIT $limit

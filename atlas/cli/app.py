@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from atlas.cli import ask, build, circuit, console, effects, evaluate, look, server, setup
+from atlas.cli import ablate, ask, build, circuit, concepts, console, evaluate, look, server, setup, view
 from atlas.errors import AtlasError
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ def _globals(
 
 
 app.add_typer(server.app, name="server", help="The managed Neo4j server.")
-for module in (build, look, circuit, ask, effects, evaluate, setup):
+for module in (build, look, circuit, concepts, view, ask, ablate, evaluate, setup):
     module.register(app)
 
 

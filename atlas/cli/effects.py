@@ -1,15 +1,12 @@
-"""`atlas ablate`, and exact circuits on demand: the commands that run the model again."""
+"""Answers about one image that run the model again: its exact circuits, what they push, and what cutting one does."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from atlas.cli import answers, console
-from atlas.cli.answers import AsJson
-from atlas.cli.jobs import Device, opened
+from atlas.cli.jobs import opened
 from atlas.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,18 +14,6 @@ if TYPE_CHECKING:
     from atlas.store.connection import Connection
     from atlas.store.runs import RunInfo
     from ingest.demand import Desk
-
-
-def ablate(
-    circuit: Annotated[
-        str, typer.Argument(help="Id of a circuit, or its beginning; `atlas circuit` lists them.")
-    ],
-    as_json: AsJson = False,
-    device: Device = "auto",
-) -> None:
-    """Set a circuit's neurons to zero and compare with others: random, matched, most activated, complement."""
-    with answers.database() as connection:
-        answers.show(ablation(connection, circuit, device), as_json=as_json)
 
 
 def ablation(connection: Connection, circuit: str, device: str = "auto") -> Table:
@@ -101,8 +86,3 @@ def _desk(connection: Connection, model: str, device: str) -> tuple[Desk, RunInf
 
     job, run = opened(connection, model, "gcc", device)
     return Desk(job.prepared, job.store), run
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands."""
-    app.command()(ablate)

@@ -20,6 +20,7 @@ from ingest.methods.circuit_pruning import CIRCUIT, Pruner
 from ingest.methods.edge_cuts import Edge, cut_values
 from ingest.methods.measures import Resampling
 from ingest.methods.pairs import Pair, make_pairs
+from ingest.numerics.pooling import top_share_mean
 from ingest.numerics.probe import auc, fit_probe
 from ingest.numerics.traversal import Node
 from ingest.segments import OUTPUT, Trace
@@ -56,12 +57,19 @@ class Outcome:
 
 
 class Surgeon:
-    """Makes cuts on one model."""
+    """Makes cuts on one model; ``pool_share`` of a layer's positions, the strongest, are what is pooled."""
 
-    def __init__(self, trace: Trace, layers: Sequence[LayerSpec], chunk_bytes: int = 64 * 2**20) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        layers: Sequence[LayerSpec],
+        pool_share: float = 1.0,
+        chunk_bytes: int = 64 * 2**20,
+    ) -> None:
         self.trace = trace
         self.layers = tuple(layers)
         self._pruner = Pruner(trace, layers)
+        self._pool_share = pool_share
         self._chunk_bytes = chunk_bytes
         self._pairs: tuple[Pair | None, ...] | None = None
 
@@ -96,8 +104,8 @@ class Surgeon:
                 pruned[number].append(_logits(values))
                 if number == 0:
                     for place, ordinal in enumerate(read):
-                        pooled[place].append(_pooled(base.values[nodes[place]], self.layers[ordinal]))
-                        after[place].append(_pooled(values[nodes[place]], self.layers[ordinal]))
+                        pooled[place].append(self._pooled(base.values[nodes[place]], ordinal))
+                        after[place].append(self._pooled(values[nodes[place]], ordinal))
             rows += [int(row) for row in own]
             if done is not None:
                 done(len(rows))
@@ -110,6 +118,11 @@ class Surgeon:
             {node: np.concatenate(parts) for node, parts in zip(nodes, after, strict=True) if parts},
         )
 
+    def _pooled(self, value: Tensor, ordinal: int) -> Floats:
+        layer = self.layers[ordinal]
+        found: Floats = top_share_mean(to_units(value, layer), self._pool_share).mean.cpu().numpy()
+        return found
+
     def _adjacent(self) -> tuple[Pair | None, ...]:
         if self._pairs is None:
             self._pairs = make_pairs(self.trace, self.layers)
@@ -118,11 +131,6 @@ class Surgeon:
 
 def _logits(values: Mapping[str, Tensor]) -> Floats:
     found: Floats = values[OUTPUT].float().cpu().numpy()
-    return found
-
-
-def _pooled(value: Tensor, layer: LayerSpec) -> Floats:
-    found: Floats = to_units(value, layer).mean(2).float().cpu().numpy()
     return found
 
 
