@@ -5,7 +5,7 @@ Notation: S neurons or read-outs of the upper layer with n references each; V va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.experiments.splice import Batches, Ints
+from ingest.experiments.splice import Batches, Ints, Splices
 from ingest.layers import LayerSpec, from_units, to_units
 from ingest.methods.pairs import Pair
 from ingest.numerics.pure import VARIANTS, Forward, Look
 from ingest.segments import Trace
 
-ReadOut = Callable[[Tensor], Tensor]
-"""Units (B, C, P) -> maps (B, S, P) of further neurons."""
+# Images of one pass; on a CPU more of them leave its cache.
+_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Watched:
     """Neurons whose references are looked at.
 
     rows : (S, n) references, rows of the store.
-    channels : (S,) channels of the upper layer; with ``read`` the ordinals of its maps instead.
-    read : makes the maps of neurons that are no channels.
+    channels : (S,) channels of the upper layer; with ``splices`` the ordinals of these instead.
+    splices : neurons that are no channels of their own.
     hidden : (S, h) channels that activation vectors show as zero; None for none.
     """
 
     rows: Ints
     channels: Ints
-    read: ReadOut | None = None
+    splices: Splices | None = None
     hidden: Ints | None = None
 
 
@@ -62,7 +62,7 @@ def looks(trace: Trace, pair: Pair, watched: Watched, batches: Batches) -> Itera
     ends = np.append(first[1:], len(flat))
     own = {int(row): order[a:b] for row, a, b in zip(unique, first, ends, strict=True)}
     width = pair.target.channels
-    channels = watched.channels + (width if watched.read else 0)
+    channels = watched.channels + (0 if watched.splices is None else width)
     for rows, x in batches([int(row) for row in unique]):
         with torch.no_grad():
             nodes = dict.fromkeys((pair.source.node, *pair.segment.frozen))
@@ -74,18 +74,18 @@ def looks(trace: Trace, pair: Pair, watched: Watched, batches: Batches) -> Itera
             places,
             Look(
                 to_units(values[pair.source.node], pair.source),
-                forward_of(pair, values, watched.read),
+                forward_of(pair, values, watched.splices),
                 _tensor(image, x),
                 _tensor(channels[owner[places]], x),
                 skip=pair.target.tokens_before,
-                chunk=len(rows),
+                chunk=_IMAGES,
                 width=width,
                 hidden=hidden,
             ),
         )
 
 
-def forward_of(pair: Pair, values: dict[str, Tensor], read: ReadOut | None) -> Forward:
+def forward_of(pair: Pair, values: dict[str, Tensor], splices: Splices | None) -> Forward:
     """The segment on units, read-outs behind the channels. ``values``: the source and the frozen inputs of a batch."""
     source: LayerSpec = pair.source
     shape = values[source.node].shape
@@ -93,7 +93,7 @@ def forward_of(pair: Pair, values: dict[str, Tensor], read: ReadOut | None) -> F
     def forward(units: Tensor, rows: Tensor) -> Tensor:
         held = {name: values[name][rows] for name in pair.segment.frozen}
         upper = to_units(pair.segment(from_units(units, shape, source), held), pair.target)
-        return upper if read is None else torch.cat([upper, read(upper)], 1)
+        return upper if splices is None else torch.cat([upper, splices.read(upper)], 1)
 
     return forward
 

@@ -41,6 +41,8 @@ LEAST = 10
 """References that the quieter parent of a spliced neuron must have, or there is nothing to find."""
 SELVES = 20
 TESTED = ("pure", "local", "hybrid")
+SHOWN = (*TESTED, "map")
+"""Variants whose distances are compared with another space's."""
 RIVALS = ("pure", "local")
 RESAMPLES = 40
 OWN = "own"
@@ -84,13 +86,15 @@ class Clustered:
     apart: Mapping[str, Tensor]
 
 
-def clustered(world: World, pair: Pair, watched: Watched) -> Clustered:
-    """Two clusters of every neuron's references by every variant."""
-    labels: dict[str, list[Tensor]] = {name: [] for name in VARIANTS}
+def clustered(
+    world: World, pair: Pair, watched: Watched, names: Sequence[str] = tuple(VARIANTS)
+) -> Clustered:
+    """Two clusters of every neuron's references by every variant named."""
+    labels: dict[str, list[Tensor]] = {name: [] for name in names}
     p: dict[str, list[Floats]] = {name: [] for name in TESTED}
-    apart: dict[str, list[Tensor]] = {name: [] for name in VARIANTS}
+    apart: dict[str, list[Tensor]] = {name: [] for name in names}
     for part in _blocks(watched):
-        for name, vectors in watch(world.trace, pair, part, world.batches, tuple(VARIANTS)).items():
+        for name, vectors in watch(world.trace, pair, part, world.batches, names).items():
             g = kmeans_gram.gram(vectors)
             found = kmeans_gram.kmeans(g, 2, restarts=world.restarts, seed=world.seed).labels
             labels[name].append(found)
@@ -110,7 +114,10 @@ def _blocks(watched: Watched) -> Iterator[Watched]:
     for start in range(0, len(watched.rows), _BLOCK):
         own = slice(start, start + _BLOCK)
         hidden = None if watched.hidden is None else watched.hidden[own]
-        yield Watched(watched.rows[own], watched.channels[own], watched.read, hidden)
+        channels, splices = watched.channels[own], watched.splices
+        if splices is not None:
+            channels, splices = np.arange(len(channels)), splices.take(channels)
+        yield Watched(watched.rows[own], channels, splices, hidden)
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ class Spoken:
 
 def spliced(world: World, pair: Pair, splices: Splices, references: References) -> Spoken:
     """Mechanism: do clusters find the parent that spoke?"""
-    watched = Watched(references.rows, np.arange(len(splices)), splices.read, splices.parents)
+    watched = Watched(references.rows, np.arange(len(splices)), splices, splices.parents)
     found = clustered(world, pair, watched)
     parents = [(f"{a}", f"{b}") for a, b in splices.parents]
     drawn = draw(parents, world.groups, world.rows, world.store.images, world.seed)
@@ -187,11 +194,12 @@ def _compared(
 def trained_measures(world: World, pair: Pair, channels: Ints) -> Iterator[Measure]:
     """Trained neurons: how often the test splits them, and whether their clusters look alike in another space."""
     rows = world.store.top(pair.target.name, world.references, world.rows).indices[channels]
-    found, drawn = _trained(world, pair, rows, channels)
+    found, drawn = _trained(world, pair, rows, channels, SHOWN)
     settings = {"layer": pair.target.name}
     yield from _split_shares(found, drawn, {**settings, "kind": "unspliced"})
     own, few = self_splices(world.store, pair.target.name, world.lists, channels[:SELVES]), rows[:SELVES]
-    twins = clustered(world, pair, Watched(few, np.arange(len(own)), own.read, channels[:SELVES, None]))
+    watched = Watched(few, np.arange(len(own)), own, channels[:SELVES, None])
+    twins = clustered(world, pair, watched, TESTED)
     drawn_few = Drawn(drawn.images, drawn.neurons[:, :SELVES])
     yield from _split_shares(twins, drawn_few, {**settings, "kind": "self"})
     yield from _looks_alike(world, rows, found, drawn, {**settings, "space": world.space})
@@ -234,18 +242,20 @@ def content_measures(world: World, pair: Pair) -> Iterator[Measure]:
     kept = _some(world, np.flatnonzero(alive[neurons]))
     if len(kept):
         channels, told = neurons[kept], truth[kept]
-        found, drawn = _trained(world, pair, lists.indices[channels], channels)
+        found, drawn = _trained(world, pair, lists.indices[channels], channels, tuple(VARIANTS))
         agreements = _agreements(found, told, lists.indices[channels], drawn)
         yield from _compared(agreements, {**settings, "truth": "content"})
     single = _some(world, np.intersect1d(one_digit(digits), np.flatnonzero(alive)))
     if len(single):
-        found, drawn = _trained(world, pair, lists.indices[single], single)
+        found, drawn = _trained(world, pair, lists.indices[single], single, TESTED)
         yield from _split_shares(found, drawn, {**settings, "kind": "one digit"})
 
 
-def _trained(world: World, pair: Pair, rows: Ints, channels: Ints) -> tuple[Clustered, Drawn]:
+def _trained(
+    world: World, pair: Pair, rows: Ints, channels: Ints, names: Sequence[str]
+) -> tuple[Clustered, Drawn]:
     drawn = draw([(str(c),) for c in channels], world.groups, world.rows, world.store.images, world.seed)
-    return clustered(world, pair, Watched(rows, channels)), drawn
+    return clustered(world, pair, Watched(rows, channels), names), drawn
 
 
 def _some(world: World, places: Ints) -> Ints:

@@ -52,6 +52,10 @@ class Splices:
     def __len__(self) -> int:
         return len(self.parents)
 
+    def take(self, some: Ints) -> Splices:
+        """Some of them."""
+        return Splices(self.layer, self.parents[some], self.scales[some], self.jaccard[some])
+
     def read(self, units: Tensor) -> Tensor:
         """(B, S, P) maps h of units (B, C, P)."""
         parents = torch.from_numpy(self.parents).to(units.device)

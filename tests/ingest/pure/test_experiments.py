@@ -108,7 +108,7 @@ def test_a_neuron_spliced_with_itself_has_its_own_vectors(
     assert pair is not None
     names = ("pure", "at-max", "at-max-l2")
     trace = prepared.model.trace
-    twins = looking.watch(trace, pair, looking.Watched(rows, np.arange(3), own.read), batches, names)
+    twins = looking.watch(trace, pair, looking.Watched(rows, np.arange(3), own), batches, names)
     plain = looking.watch(trace, pair, looking.Watched(rows, channels), batches, names)
     for name in names:
         torch.testing.assert_close(twins[name], plain[name], rtol=1e-4, atol=1e-6)
@@ -121,7 +121,7 @@ def test_read_outs_have_the_vectors_of_a_sum_of_channels(
     rows = np.arange(8).reshape(2, 4)
     (pair,) = make_pairs(prepared.model.trace, prepared.layers)
     assert pair is not None
-    watched = looking.Watched(rows, np.array([3, 5]), splices.read, splices.parents[[3, 5]])
+    watched = looking.Watched(rows, np.array([3, 5]), splices, splices.parents[[3, 5]])
     found = looking.watch(prepared.model.trace, pair, watched, batches, ("pure", "local", "map"))
     lower = prepared.layers[0]
     for place, s in enumerate((3, 5)):
