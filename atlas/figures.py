@@ -108,7 +108,7 @@ class Studio:
             about,
             names,
             ";\n\n".join(statements),
-            self._link(statements[0]),
+            self.link(statements[0]),
             (*self._told(parts), *(("only the strongest edges",) if full else ())),
         )
 
@@ -143,9 +143,10 @@ class Studio:
         name, parameter = ASKS[vertex.kind]
         query = catalogue.get(name)
         values = {p.name: p.default for p in query.parameters} | {parameter: vertex.id}
-        return self._link(browser.statement(catalogue.get(query.drawing or name), values))
+        return self.link(browser.statement(catalogue.get(query.drawing or name), values))
 
-    def _link(self, statement: str) -> str | None:
+    def link(self, statement: str) -> str | None:
+        """A link that opens Browser with a statement; None if it is not known where Browser is."""
         if self.places.browser is None:
             return None
         target = self.connection.target

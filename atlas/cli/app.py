@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from atlas.cli import ablate, ask, build, circuit, concepts, console, evaluate, look, server, setup, view
+from atlas.cli import (
+    ablate,
+    ask,
+    browser,
+    build,
+    circuit,
+    concepts,
+    console,
+    defend,
+    evaluate,
+    look,
+    server,
+    setup,
+    view,
+)
 from atlas.errors import AtlasError
 
 app = typer.Typer(
@@ -44,7 +58,7 @@ def _globals(
 
 
 app.add_typer(server.app, name="server", help="The managed Neo4j server.")
-for module in (build, look, circuit, concepts, view, ask, ablate, evaluate, setup):
+for module in (build, look, circuit, concepts, view, browser, ask, ablate, defend, evaluate, setup):
     module.register(app)
 
 

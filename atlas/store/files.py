@@ -46,8 +46,10 @@ def says_full(text: str) -> bool:
     return any(words in text for words in FULL_WORDS)
 
 
-def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write `text` beside `path` with permissions `mode`, flush it to the disk, then rename it into place.
+def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
+    """Write `content` beside `path` with permissions `mode`, flush it to the disk, then rename it into place.
+
+    Text is written as UTF-8.
 
     Raises
     ------
@@ -58,8 +60,8 @@ def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
