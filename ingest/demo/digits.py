@@ -167,6 +167,15 @@ def write_dataset(root: Path, *, images: int = 1200, seed: int = 0) -> Path:
     if images < 2 * len(PAIRS):
         raise DataError("too few images for the digit-pair world", expected=f"≥ {2 * len(PAIRS)}", got=images)
     answers, contents = _dataset(images, seed)
+    return write_world(root, contents, answers)
+
+
+def write_world(root: Path, contents: Mapping[str, bytes], answers: Mapping[str, Any]) -> Path:
+    """Write files below ``root`` and the answers in :func:`side_file`; the folder appears whole or not at all.
+
+    The same call again finds its work done. Returns the path of the answers. Raises DataError where ``root`` holds
+    something else.
+    """
     text = json.dumps(answers, separators=(",", ":"), sort_keys=True) + "\n"
     side = side_file(root)
     if root.is_dir() and any(root.iterdir()):

@@ -12,7 +12,7 @@ import argparse
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,41 +76,73 @@ def training_batch(
     sources: tuple[digits.Ints, ...], n: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """n fresh canvases with bent digits, and their labels."""
+    canvases, scenes = bent_canvases(sources, n, rng)
+    return as_input(canvases), torch.from_numpy(scenes.label)
+
+
+def bent_canvases(
+    sources: tuple[digits.Ints, ...], n: int, rng: np.random.Generator
+) -> tuple[digits.Bytes, digits.Scenes]:
+    """n fresh canvases (n, 64, 64, 3) with bent digits, and what stands on them."""
     scenes = digits.draw_scenes(sources, n, rng)
     patches = torch.from_numpy(digits.ink()[scenes.source].reshape(-1, 24, 24).astype(np.float32))
     drawn = bend(patches, rng).round().numpy().astype(np.int64).reshape(n, 2, 24, 24)
-    return as_input(digits.render(scenes, drawn)), torch.from_numpy(scenes.label)
+    return digits.render(scenes, drawn), scenes
 
 
-def train(settings: Settings) -> DigitPairNet:
-    """The trained network, in evaluation mode."""
+Draw = Callable[[tuple[digits.Ints, ...], int, np.random.Generator], tuple[Tensor, Tensor]]
+"""Sources per digit, how many, from which generator -> inputs (n, 3, 64, 64) and labels (n,)."""
+Further = Callable[[Sequence[Tensor]], Tensor]
+
+
+def train(
+    settings: Settings,
+    draw: Draw = training_batch,
+    start: DigitPairNet | None = None,
+    further: Further | None = None,
+    head_rate: float = 1.0,
+) -> DigitPairNet:
+    """The trained network, in evaluation mode.
+
+    Parameters
+    ----------
+    draw : makes the batches.
+    start : the network that learns on; a new one if None.
+    further : a penalty on the blocks' outputs beside the two of :func:`penalties`.
+    head_rate : how much faster than the rest the classifier learns; where it does, it does not decay.
+    """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng([settings.seed, 3])
     sources = digits.split_sources()["train"]
-    net = DigitPairNet()
+    net = DigitPairNet() if start is None else start.train().requires_grad_(True)
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], out: Tensor) -> None:
         seen.append(out)
 
     hooks = [m.register_forward_hook(keep) for m in net.modules() if isinstance(m, Bottleneck)]
+    head = list(net.fc.parameters())
+    body = [p for name, p in net.named_parameters() if not name.startswith("fc.")]
+    rates_at_peak = [settings.peak_rate, head_rate * settings.peak_rate]
+    decays = [settings.weight_decay, settings.weight_decay if head_rate == 1.0 else 0.0]
     optimiser = torch.optim.SGD(
-        net.parameters(),
+        [{"params": p, "weight_decay": d} for p, d in zip((body, head), decays, strict=True)],
         lr=settings.peak_rate,
         momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
         nesterov=True,
     )
     rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.peak_rate, total_steps=settings.steps, pct_start=0.25
+        optimiser, rates_at_peak, total_steps=settings.steps, pct_start=0.25
     )
     for step in range(settings.steps):
         seen.clear()
-        inputs, labels = training_batch(sources, settings.batch, rng)
+        inputs, labels = draw(sources, settings.batch, rng)
         error = F.cross_entropy(net(inputs), labels)
         ramp = min(1.0, step / (settings.penalty_ramp * settings.steps))
         level, inequality = penalties(seen)
         penalty = settings.activation_penalty * level + settings.inequality_penalty * inequality
+        if further is not None:
+            penalty = penalty + further(seen)
         optimiser.zero_grad()
         torch.autograd.backward(error + ramp * penalty)
         optimiser.step()
@@ -159,8 +191,13 @@ def measure(net: nn.Module, images: int = 1000, seed: int = 11) -> dict[str, Any
     return result
 
 
-def write(net: nn.Module, settings: Settings, weights: Path) -> dict[str, Any]:
-    """Write the weights and, beside them, the measurement with its settings; returns the measurement."""
+def write(
+    net: nn.Module, settings: Settings, weights: Path, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write the weights and, beside them, the measurement with its settings; returns the measurement.
+
+    more : further figures for it.
+    """
     weights.parent.mkdir(parents=True, exist_ok=True)
     part = weights.with_name(weights.name + ".part")
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, part)
@@ -170,6 +207,7 @@ def write(net: nn.Module, settings: Settings, weights: Path) -> dict[str, Any]:
         "settings": asdict(settings),
         "sha256": hashlib.sha256(part.read_bytes()).hexdigest(),
         "torch": torch.__version__.split("+")[0],
+        **(more or {}),
     }
     part.replace(weights)
     beside = weights.with_suffix(".json")

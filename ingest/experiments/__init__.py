@@ -1,1 +1,0 @@
-"""Experiments whose answer is known: what a method's claims are judged by."""
