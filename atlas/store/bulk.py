@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from atlas.address import canonical
@@ -80,7 +81,7 @@ def import_spools(
             with disk_errors(places.home):
                 places.importing.touch()
             at("stopped")
-            local.admin(settings, *_arguments(tables))
+            local.admin(settings, *_arguments(tables, folder))
             at("imported")
             places.importing.unlink()
     finally:
@@ -148,7 +149,7 @@ def _runs(spools: Sequence[Spool]) -> list[dict[str, Any]]:
     return rows
 
 
-def _arguments(tables: Sequence[CsvTable]) -> list[str]:
+def _arguments(tables: Sequence[CsvTable], folder: Path) -> list[str]:
     return [
         "database",
         "import",
@@ -156,6 +157,7 @@ def _arguments(tables: Sequence[CsvTable]) -> list[str]:
         "neo4j",
         "--overwrite-destination=true",
         "--bad-tolerance=0",
+        f"--report-file={folder / 'report'}",
         f"--array-delimiter=U+{ord(SEPARATOR):04X}",
         f"--multiline-fields={'true' if any(table.multiline for table in tables) else 'false'}",
         *(table.argument for table in tables if table.rows),
