@@ -1,22 +1,23 @@
 // name: circuit_of_class
-// summary: The exact circuits of a class's images as one graph: every stored edge and for how many images it stands.
+// summary: The circuit that cross-layer attribution (CLA) found for a class: the scores between its neurons.
 // params:
 //   class: class — its name or id
-//   model: model = null — only this model's circuits
+//   variant: string = "contrastive" — contrastive (what exceeds the other classes) or raw
+//   model: model = null — only this model's circuit
 //   limit: integer = 1000 — rows at most
 // returns:
 //   source: string — address
 //   target: string — address
-//   images: integer — images of the class whose circuits have the edge
-//   sensitivity: float — S_NS, its mean over these images
-//   identity: boolean — the same channel carried on by an identity shortcut
+//   score: float — activation × gradient of the target's norm, mean over the class's images
+//   contrast: float — score less its mean over the other scopes, clipped at zero
+//   share: float — score / Σ score over all sources of the target
+//   circuit: string — circuit id
 // key: source, target
 // cost: lookup
-MATCH (:Class {id: $class})<-[:LABELLED]-(image:Image)<-[:EXPLAINS]-(c:Circuit)
-MATCH (a:Neuron)-[r:DRIVES {circuit: c.id}]->(b:Neuron)
+MATCH (:Class {id: $class})<-[:EXPLAINS]-(c:Circuit {method: "cla", variant: $variant})-[:INCLUDES]->(a:Neuron)
 WHERE $model IS NULL OR a.model = $model
-WITH a, b, image, max(r.sensitivity) AS most, head(collect(r.identity)) AS identity
-WITH a, b, count(image) AS images, avg(most) AS sensitivity, head(collect(identity)) AS identity
-RETURN a.id AS source, b.id AS target, images, sensitivity, identity
-ORDER BY images DESC, sensitivity DESC, source, target
+MATCH (a)-[r:ATTRIBUTES_TO]->(b:Neuron)<-[:INCLUDES]-(c)
+WHERE r.scope = $class AND r.run = c.run AND r.hops = 1
+RETURN a.id AS source, b.id AS target, r.score AS score, r.contrast AS contrast, r.share AS share, c.id AS circuit
+ORDER BY score DESC, source, target
 LIMIT $limit

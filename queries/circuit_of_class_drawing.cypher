@@ -1,23 +1,21 @@
 // name: circuit_of_class_drawing
-// summary: The exact circuits of a class's images as one graph, each edge once with its largest sensitivity.
+// summary: The CLA circuit of a class as a graph of its neurons.
 // params:
 //   class: class — its name or id
-//   model: model = null — only this model's circuits
+//   variant: string = "contrastive" — contrastive (what exceeds the other classes) or raw
+//   model: model = null — only this model's circuit
 //   limit: integer = 1000 — rows at most
 // returns:
 //   source: string — address
 //   target: string — address
-//   from_node: node — a neuron
-//   edge: relationship — DRIVES, of the image on which it is strongest
-//   to_node: node — the neuron it drives
+//   edge: path — source to target
 // key: source, target
 // cost: lookup
 // draws: circuit_of_class
-MATCH (:Class {id: $class})<-[:LABELLED]-(image:Image)<-[:EXPLAINS]-(c:Circuit)
-MATCH (a:Neuron)-[r:DRIVES {circuit: c.id}]->(b:Neuron)
+MATCH (:Class {id: $class})<-[:EXPLAINS]-(c:Circuit {method: "cla", variant: $variant})-[:INCLUDES]->(a:Neuron)
 WHERE $model IS NULL OR a.model = $model
-WITH a, b, image, r ORDER BY r.sensitivity DESC, c.id
-WITH a, b, head(collect(r)) AS edge, count(DISTINCT image) AS images
-RETURN a.id AS source, b.id AS target, a AS from_node, edge, b AS to_node
-ORDER BY images DESC, source, target
+MATCH edge = (a)-[r:ATTRIBUTES_TO]->(b:Neuron)
+WHERE r.scope = $class AND r.run = c.run AND r.hops = 1 AND EXISTS { (b)<-[:INCLUDES]-(c) }
+RETURN a.id AS source, b.id AS target, edge
+ORDER BY r.score DESC, source, target
 LIMIT $limit
