@@ -41,12 +41,12 @@ def estimate(prepared: Prepared) -> Iterator[Line]:
     yield Line("layers", f"{len(layers)}")
     neurons = sum(layer.channels for layer in layers)
     yield Line("neurons", f"{neurons:,}")
-    relationships = dict(_relationships(prepared, images, lists))
-    for name, rows in relationships.items():
-        yield Line(name, f"{rows:,}", bound=name in ("FLOWS_TO", "ACTIVATES"))
+    counts = relationships(prepared)
+    for name, rows in counts.items():
+        yield Line(name, f"{rows:,}", bound=name not in ("ACTIVATED_BY", "RESPONDS_TO"))
     store = ActivationJob(prepared.model, layers, prepared.images, spec.passes)
     yield Line("activation store", _size(store.size))
-    total = BYTES_PER_RELATIONSHIP * sum(relationships.values()) + BYTES_PER_NODE * (neurons + images)
+    total = BYTES_PER_RELATIONSHIP * sum(counts.values()) + BYTES_PER_NODE * (neurons + images)
     yield Line("database, beside DRIVES", _size(total), bound=True)
     maps = max(layer.channels * layer.positions for layer in layers)
     batch = spec.passes.batch * FLOAT * sum(layer.channels * layer.positions for layer in layers)
@@ -57,15 +57,54 @@ def estimate(prepared: Prepared) -> Iterator[Line]:
     yield Line("forward passes", f"{_time(seconds * images)} (measured: {1 / seconds:.1f} images/s)")
 
 
-def _relationships(prepared: Prepared, images: int, lists: int) -> Iterator[tuple[str, int]]:
-    layers, gcc = prepared.layers, prepared.spec.gcc
+def relationships(prepared: Prepared) -> dict[str, int]:
+    """Relationships per type that a job writes, beside the DRIVES of its exact queries; most are upper bounds."""
+    counts: dict[str, int] = {}
+    lists = int(prepared.subject.lists.sum())
+    for name, rows in _all_relationships(prepared, len(prepared.images.images), lists):
+        counts[name] = counts.get(name, 0) + rows
+    return counts
+
+
+def _all_relationships(prepared: Prepared, images: int, lists: int) -> Iterator[tuple[str, int]]:
+    layers, gcc, methods = prepared.layers, prepared.spec.gcc, prepared.spec.methods
     neurons = sum(layer.channels for layer in layers)
     yield "ACTIVATED_BY", neurons * math.ceil(gcc.root_share * lists)
     yield "ACTIVATES", images * len(layers)
     yield "RESPONDS_TO", neurons * min(CLASSES_PER_NEURON, len(prepared.subject.classes))
-    if "gcc" in prepared.spec.methods:
-        kept = (a.channels * min(gcc.keep_most, b.channels) for a, b in pairwise(layers))
-        yield "FLOWS_TO", sum(kept)
+    if "gcc" in methods:
+        yield "FLOWS_TO", sum(a.channels * min(gcc.keep_most, b.channels) for a, b in pairwise(layers))
+    if "cla" in methods:
+        yield "ATTRIBUTES_TO", _attributions(prepared)
+    if "gig" in methods:
+        yield from _contributions(prepared, images, lists)
+    if "pure" in methods:
+        pure = prepared.spec.pure
+        senses = neurons * pure.counts[-1]
+        yield "HAS_SENSE", senses
+        yield "FEEDS_SENSE", senses * pure.feeds
+        yield "EXEMPLIFIED_BY", neurons * min(lists, pure.references)
+
+
+def _attributions(prepared: Prepared) -> int:
+    """Stored targets times stored sources of every link, for one scope a class."""
+    layers, cla = prepared.layers, prepared.spec.cla
+    targets = [min(cla.keep, layer.channels) for layer in layers[1:]]
+    sources = [min(cla.sources, layer.channels) for layer in layers]
+    classes = max(1, len(prepared.subject.classes))
+    to_class = min(cla.keep, classes) * sources[-1]
+    return classes * (sum(a * b for a, b in zip(sources, targets, strict=False)) + to_class)
+
+
+def _contributions(prepared: Prepared, images: int, lists: int) -> Iterator[tuple[str, int]]:
+    layers, gig = prepared.layers, prepared.spec.gig
+    concepts = sum(gig.concepts or max(1, min(8 * layer.channels, lists // 4)) for layer in layers)
+    classes = max(1, len(prepared.subject.classes))
+    yield "HAS_CONCEPT", concepts
+    yield "LOADS_ON", concepts * gig.exemplars
+    yield "EXEMPLIFIED_BY", concepts * gig.exemplars
+    yield "CONTRIBUTES_TO", classes * len(layers) * (gig.top_concepts + 1) * gig.keep
+    yield "EXPRESSES", images * len(layers) * gig.express
 
 
 def _forward_seconds(prepared: Prepared) -> float:

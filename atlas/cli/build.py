@@ -11,12 +11,14 @@ import typer
 
 from atlas.cli import answers, console
 from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
+from atlas.errors import DataError
 
 if TYPE_CHECKING:
     from atlas.spool import Spool
     from atlas.store.connection import Connection
     from ingest.job import IngestSpec
 
+MOST_RELATIONSHIPS = 50_000_000
 runs_app = typer.Typer(invoke_without_command=True)
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
@@ -83,6 +85,9 @@ def ingest(
     spool: Annotated[Path | None, typer.Option("--spool", help="Folder for the spools.")] = None,
     no_load: Annotated[bool, typer.Option("--no-load", help="Write the spools, load nothing.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print sizes, memory and time, and stop.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Go on with more than 50 million relationships.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Go on with an accuracy near chance.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -130,6 +135,7 @@ def ingest(
         spool=spool,
         into_graph=not no_load,
         plan=plan,
+        yes=yes,
         quiet=quiet,
     )
 
@@ -140,6 +146,7 @@ def build(
     spool: Path | None = None,
     into_graph: bool = True,
     plan: bool = False,
+    yes: bool = False,
     quiet: bool = False,
 ) -> None:
     """Run a job, print what it found, and load its spools."""
@@ -162,6 +169,15 @@ def build(
         )
         answers.show(Table("plan", {}, ("what", "amount"), rows))
         return
+    many = sum(estimate.relationships(prepared).values())
+    if many > MOST_RELATIONSHIPS and not yes:
+        raise DataError(
+            "this job may write very many relationships",
+            where=spec.data,
+            expected=f"<= {MOST_RELATIONSHIPS:,}",
+            got=f"up to {many:,}",
+            next_step="see --plan; narrow it with --layers, --methods or --set, or go on with --yes",
+        )
     with console.Progress(quiet=quiet) as progress:
         result = run(prepared, folders(spool), progress)
         spools, remarks = list(result.spools), list(result.remarks)
