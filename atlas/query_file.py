@@ -33,7 +33,7 @@ from atlas.errors import QueryError
 from atlas.schema import NODE_TYPES, PROPERTIES, RELATIONSHIP_TYPES
 
 SCALARS = ("string", "integer", "float", "boolean", "strings", "integers", "floats", "maps")
-REFERENCES = ("model", "layer", "neuron", "concept", "class", "image", "circuit", "run")
+REFERENCES = ("model", "layer", "neuron", "sense", "concept", "class", "image", "circuit", "run")
 LISTS = {"classes": "class"}
 RETURNED = ("string", "integer", "float", "boolean", "strings", "integers", "floats", "json")
 DRAWN = ("node", "relationship", "path", "nodes", "relationships")

@@ -82,6 +82,11 @@ def neuron(connection: Connection, text: str) -> str:
     return _of_kind(connection, text, "Neuron")
 
 
+def sense(connection: Connection, text: str) -> str:
+    """The id of a sense. Raises AddressError for none or several, or if the text names something else."""
+    return _of_kind(connection, text, "Sense")
+
+
 def concept(connection: Connection, text: str) -> str:
     """The id of a concept. Raises AddressError for none or several, or if the text names something else."""
     return _of_kind(connection, text, "Concept")
@@ -138,6 +143,7 @@ _RESOLVERS: Mapping[str, Callable[[Connection, str], str]] = {
     "model": model,
     "layer": layer,
     "neuron": neuron,
+    "sense": sense,
     "concept": concept,
     "class": class_,
     "image": image,

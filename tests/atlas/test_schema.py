@@ -74,6 +74,8 @@ PATTERNS = [
     "Image-ACTIVATES-Layer",
     "Neuron-RESPONDS_TO-Class",
     "Neuron-FLOWS_TO-Neuron",
+    "Sense-FLOWS_TO-Neuron",
+    "Image-ASSIGNED_TO-Sense",
     "Neuron-DRIVES-Neuron",
     "Neuron-ATTRIBUTES_TO-Neuron",
     "Neuron-ATTRIBUTES_TO-Class",
