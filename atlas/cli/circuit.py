@@ -27,6 +27,7 @@ class Method(StrEnum):
     """The methods whose circuits an atlas can hold now."""
 
     gcc = "gcc"
+    cla = "cla"
     gig = "gig"
 
 
@@ -46,12 +47,21 @@ def circuit(
             "--target", help="Rank circuits by what they push: predicted, label, or A-B (two classes)."
         ),
     ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Of CLA: the circuit by scores as they are, not set against others.")
+    ] = False,
     of: OfModel = None,
     as_json: AsJson = False,
     limit: Limit = None,
     browser: Browser = False,
 ) -> None:
     """The circuits of an image, a class or a neuron, or one circuit by its id."""
+    if method is Method.cla:
+        from atlas.cli import class_circuit
+        from atlas.cli.concept_circuit import Wish
+
+        class_circuit.circuit(query, Wish(of, as_json, limit, browser), raw=raw)
+        return
     if method is Method.gig:
         from atlas.cli import concept_circuit
 
