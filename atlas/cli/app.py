@@ -16,6 +16,7 @@ from atlas.cli import (
     ask,
     browser,
     build,
+    catfish,
     circuit,
     concepts,
     console,
@@ -58,7 +59,7 @@ def _globals(
 
 
 app.add_typer(server.app, name="server", help="The managed Neo4j server.")
-for module in (build, look, circuit, concepts, view, browser, ask, ablate, defend, evaluate, setup):
+for module in (build, look, circuit, concepts, view, browser, ask, ablate, defend, catfish, evaluate, setup):
     module.register(app)
 
 
