@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 CHUNK_BYTES = 64 * 2**20
+_CACHE = 2**20
 _LLOYD = 100
 _MOVES = 200
 _COPIES = 6
@@ -61,11 +62,18 @@ class Clusters:
 
 def gram(vectors: Tensor, present: Tensor | None = None) -> Tensor:
     """(M, n, n) float64 G of points V (M, n, D), centred on the mean of those present."""
-    here = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
-    weight = (here if present is None else present).to(vectors.dtype).unsqueeze(2)
-    mean = (vectors * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
-    centred = (vectors - mean) * weight
-    return torch.bmm(centred, centred.transpose(1, 2)).double()
+    sets, n, width = vectors.shape
+    found = torch.empty((sets, n, n), dtype=torch.float64, device=vectors.device)
+    here = torch.ones((sets, n), dtype=torch.bool, device=vectors.device) if present is None else present
+    # A few sets at a time: centred points are read again while a CPU's cache still holds them.
+    step = max(1, (_CACHE if vectors.device.type == "cpu" else CHUNK_BYTES) // max(1, 4 * n * width))
+    for start in range(0, sets, step):
+        part = slice(start, start + step)
+        weight = here[part].to(vectors.dtype).unsqueeze(2)
+        mean = torch.bmm(weight.transpose(1, 2), vectors[part]) / weight.sum(1, keepdim=True).clamp(min=1)
+        centred = (vectors[part] - mean).mul_(weight)
+        found[part] = torch.bmm(centred, centred.transpose(1, 2))
+    return found
 
 
 def kmeans(
