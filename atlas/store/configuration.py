@@ -88,6 +88,8 @@ def server_configuration(memory: Memory, ports: Ports) -> str:
         "dbms.usage_report.enabled": "false",
         "client.allow_telemetry": "false",
         "browser.remote_content_hostname_whitelist": "localhost",
+        # Without it Browser draws every edge between the nodes of an answer, thousands where a query gave ten.
+        "browser.post_connect_cmd": "config autoComplete: false",
         "internal.server.bolt.thread_pool_shutdown_wait_time": "0s",
         "internal.server.bolt.connection_shutdown_wait_time": "0s",
     }

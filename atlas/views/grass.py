@@ -21,7 +21,7 @@ class Look:
 
 # Colours of Okabe and Ito for what circuits are made of, their tints for the rest.
 LOOKS: Mapping[str, Look] = {
-    "Neuron": Look("#0072b2", "{layer}/{channel}"),
+    "Neuron": Look("#0072b2", "{layer} {channel}"),
     "Sense": Look("#56b4e9", "sense {ordinal}"),
     "Concept": Look("#009e73", "c{ordinal} {label}"),
     "Class": Look("#d55e00", "{name}", 65),

@@ -66,6 +66,9 @@ def document(where: str, style: str, steps: Iterable[Step]) -> str:
         "<h2>Colours and captions</h2>\n<p>Drop <code>atlas.grass</code> on Browser's window, or run the command "
         "below. <code>:style reset</code> undoes it.</p>\n",
         pages.query(style, None),
+        "<h2>Only what was asked for</h2>\n<p>By default Browser also draws every other edge between the nodes of an "
+        "answer. The managed server turns that off; on another server run this once.</p>\n",
+        pages.query(":config autoComplete: false", None),
         "<h2>Favourites</h2>\n<p>Drop <code>favourites.zip</code> on Browser's window: the star on the left then "
         "holds every question of the catalogue, filled in with things of this atlas.</p>\n",
     ]
