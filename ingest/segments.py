@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, fx, nn
+from torch.func import functional_call
 
 from atlas.errors import ModelError
 from ingest.tracing import TracedGraph, trace
@@ -171,7 +173,7 @@ class Trace:
 class Segment:
     """F_ab of a traced model: b's tensor as a function of a's, what a does not reach given from outside."""
 
-    def __init__(self, a: str, b: str, frozen: tuple[str, ...], program: fx.GraphModule) -> None:
+    def __init__(self, a: str, b: str, frozen: tuple[str, ...], program: nn.Module) -> None:
         self.a = a
         self.b = b
         self.frozen = frozen
@@ -209,6 +211,26 @@ class Segment:
         """F_ab with its frozen inputs held at clean values; ``clean`` may hold others too."""
         held = {name: clean[name] for name in self.frozen if name in clean}
         return lambda a: self(a, held)
+
+    def with_tensors(self, change: Callable[[str, Tensor], Tensor]) -> Segment:
+        """The same function with other weights and buffers; ``change`` gives each by name and value."""
+        own = self._program
+        tensors = {
+            name: change(name, tensor) for name, tensor in (*own.named_parameters(), *own.named_buffers())
+        }
+        return Segment(self.a, self.b, self.frozen, _Changed(own, tensors))
+
+
+class _Changed(nn.Module):
+    """A program run with other weights and buffers than its own."""
+
+    def __init__(self, program: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._own = program
+        self._tensors = dict(tensors)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return functional_call(self._own, self._tensors, inputs)
 
 
 def _apply(edit: Edit, value: Tensor) -> Tensor:
