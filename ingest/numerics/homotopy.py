@@ -18,6 +18,18 @@ _STEPS_PER_CHANNEL = 8
 _ROOM = 16
 
 
+def solve(gram: Tensor, right: Tensor) -> Tensor:
+    """(N, m) solutions of symmetric systems (N, m, m), of least squares where one is not positive definite."""
+    if not gram.numel():
+        return right
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    solution = torch.cholesky_solve(right[..., None], factor).squeeze(2)
+    bad = failed > 0
+    if bool(bad.any()):
+        solution[bad] = torch.linalg.lstsq(gram[bad], right[bad][..., None]).solution.squeeze(2)
+    return solution
+
+
 class Walk:
     """N paths from λ = max|V x| down to ``penalty``. After :meth:`run`, ``active`` and ``signs`` (N, m) hold A, s."""
 
@@ -75,11 +87,7 @@ class Walk:
             own = self._v[at] * inside[..., None]
             gram = own @ own.transpose(1, 2)
         gram = gram + torch.diag_embed((~inside).to(gram.dtype))
-        factor, failed = torch.linalg.cholesky_ex(gram)
-        direction = torch.cholesky_solve(self.signs[..., None], factor).squeeze(2)
-        if bool((failed > 0).any()):
-            bad = failed > 0
-            direction[bad] = torch.linalg.lstsq(gram[bad], self.signs[bad][..., None]).solution.squeeze(2)
+        direction = solve(gram, self.signs)
         direction = direction * inside
         if self._gram is not None:
             wide = direction.new_zeros(len(at), len(self._v)).scatter_add_(1, at, direction)

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ingest.numerics.homotopy import Walk
+from ingest.numerics.homotopy import Walk, solve
 
 TOLERANCE = 1e-6
 CHUNK_BYTES = 256 * 2**20
@@ -122,7 +122,8 @@ def _chunks(count: int, v: Tensor, chunk_bytes: int) -> Iterator[slice]:
 def _chunk(x: Tensor, v: Tensor, penalty: float) -> Codes:
     walk = Walk(x, v, penalty)
     walk.run()
-    active, signs = walk.active, walk.signs
+    widest = int((walk.active >= 0).sum(1).max()) if len(x) else 0
+    active, signs = walk.active[:, :widest], walk.signs[:, :widest]
     values, gap = _polish(x, v, penalty, active, signs)
     again = torch.nonzero(gap > TOLERANCE).flatten()
     if len(again) and x.dtype != torch.float64:
@@ -133,25 +134,45 @@ def _chunk(x: Tensor, v: Tensor, penalty: float) -> Codes:
 
 def _polish(x: Tensor, v: Tensor, penalty: float, active: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
     """Coefficients (N, m) float64 on the active sets (N, m, −1 behind them), and the gap (N,) they leave."""
+    sizes = (active >= 0).sum(1)
+    values = torch.zeros(active.shape, dtype=torch.float64, device=x.device)
+    gap = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    narrow, wide = -1, 0
+    # Most sets are far smaller than the largest one: sets of like sizes together.
+    while narrow < active.shape[1]:
+        rows = torch.nonzero((sizes > narrow) & (sizes <= wide)).flatten()
+        if len(rows):
+            part = (x[rows], v, penalty, active[rows, :wide], signs[rows, :wide])
+            values[rows, :wide], gap[rows] = _solved(*part)
+        narrow, wide = wide, min(max(2, 2 * wide), active.shape[1])
+        if narrow == wide:
+            break
+    return values, gap
+
+
+def _solved(x: Tensor, v: Tensor, penalty: float, active: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """u_A = G_AA⁻¹ (V_A x − λ s) and its gap."""
     inside = active >= 0
+    exact = x.double()
     own = v[active.clamp(min=0)].double() * inside[..., None]
     gram = own @ own.transpose(1, 2) + torch.diag_embed((~inside).double())
-    right = (own @ x.double()[..., None]).squeeze(2) - penalty * signs.double() * inside
-    values = torch.linalg.lstsq(gram, right[..., None]).solution.squeeze(2) if gram.numel() else right
-    rest = x.double() - (values[:, None] @ own).squeeze(1)
-    return values, duality_gap(rest, values, (rest.to(v.dtype) @ v.T).abs().amax(1).double(), x, penalty)
+    right = (own @ exact[..., None]).squeeze(2) - penalty * signs.double() * inside
+    values = solve(gram, right)
+    rest = exact - (values[:, None] @ own).squeeze(1)
+    return values, duality_gap(rest, values, (rest.to(v.dtype) @ v.T).abs().amax(1).double(), exact, penalty)
 
 
 def duality_gap(rest: Tensor, values: Tensor, largest: Tensor, x: Tensor, penalty: float) -> Tensor:
     """(N,) primal minus dual objective over ½‖x‖²; 0 at the optimum.
 
-    rest : (N, C) r = x − uV.      values : (N, m) all coefficients that are not zero.      largest : (N,) max|V r|.
+    rest : (N, C) r = x − uV; x too in float64.      values : (N, m) all coefficients that are not zero.
+    largest : (N,) max|V r|.
     The dual point is r scaled until |V r| ≤ λ.
     """
-    energy = 0.5 * x.double().square().sum(1)
+    energy = 0.5 * x.square().sum(1)
     primal = 0.5 * rest.square().sum(1) + penalty * values.abs().sum(1)
     scale = (penalty / largest.clamp(min=penalty))[:, None]
-    dual = energy - 0.5 * (x.double() - scale * rest).square().sum(1)
+    dual = energy - 0.5 * (x - scale * rest).square().sum(1)
     gap: Tensor = ((primal - dual) / energy.clamp(min=torch.finfo(torch.float32).tiny)).clamp(min=0)
     return gap
 
