@@ -30,6 +30,13 @@ def defend(
     weights: Annotated[
         str | None, typer.Option("--weights", help="DEFAULT, a weights name, or random:SEED.")
     ] = None,
+    clip_head: Annotated[
+        Path | None,
+        typer.Option(
+            "--clip-head",
+            help="Text embeddings (safetensors): --model is then an open_clip name, --weights its tag or file.",
+        ),
+    ] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Your weights.")] = None,
     layers: Annotated[
         str | None, typer.Option("--layers", help="Comma-separated globs on traced names.")
@@ -64,6 +71,7 @@ def defend(
     the circuit pruned, and with as many most activated or random neurons pruned. Needs no database.
     """
     from atlas.lookup import Table
+    from ingest.clip import ClipSpec
     from ingest.experiments.attack import AttackSpec, prepare_case
     from ingest.experiments.defence import defence_rows
     from ingest.experiments.defence import defend as run
@@ -71,7 +79,10 @@ def defend(
     from ingest.models import ModelSpec
     from ingest.plan import pick_device
 
-    if weights is None and checkpoint is None and ":" not in model:
+    clip = None
+    if clip_head is not None:
+        clip = ClipSpec(model, weights or "openai", clip_head, pick_device(device))
+    elif weights is None and checkpoint is None and ":" not in model:
         weights = "DEFAULT"
     spec = AttackSpec(
         model=ModelSpec(model, weights, checkpoint, seed, pick_device(device)),
@@ -87,6 +98,7 @@ def defend(
         kind=kind.value,
         draws=draws,
         seed=seed,
+        clip=clip,
     )
     with console.Progress() as progress:
         found = run(prepare_case(spec), progress)

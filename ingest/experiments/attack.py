@@ -22,6 +22,7 @@ from torch import Tensor
 
 from atlas.errors import DataError
 from ingest.classes import map_classes
+from ingest.clip import ClipSpec, load_clip
 from ingest.images import ImageBatches, ImageSet, common_size, halves, scan_images
 from ingest.job import JUDGING, Sides
 from ingest.layers import LayerSpec, choose_layers
@@ -43,6 +44,7 @@ class AttackSpec:
         on the first half, the largest if none does.
     scored : attacked images, and as many clean ones, that the scores are averaged over.
     kind : how the circuit is cut (see :mod:`ingest.methods.circuit_pruning`).
+    clip : an open_clip image tower in place of ``model``, of which only the device is read then.
     """
 
     model: ModelSpec
@@ -60,6 +62,7 @@ class AttackSpec:
     seed: int = 0
     batch: int = 32
     chunk_bytes: int = 256 * 2**20
+    clip: ClipSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,13 @@ def prepare_case(spec: AttackSpec) -> Case:
     Raises
     ------
     DataError : an image without a class or a target, an unknown class, or no image in some half.
-    ModelError : as :func:`ingest.models.load_model`.
+    ModelError : as :func:`ingest.models.load_model` and :func:`ingest.clip.load_clip`.
     """
     clean, attacked = scan_images(spec.clean), scan_images(spec.attacked)
-    model = load_model(spec.model, lambda: common_size((*clean.images, *attacked.images)))
+    if spec.clip is not None:
+        model = load_clip(spec.clip)
+    else:
+        model = load_model(spec.model, lambda: common_size((*clean.images, *attacked.images)))
     found = {}
     names: dict[int, str] = {}
     for name, images in (("clean", clean), ("attacked", attacked)):

@@ -1,0 +1,150 @@
+"""CLIP image encoders as classifiers: an open_clip image tower and text embeddings that you bring.
+
+Notation: K classes; D width of the joint space; t_k unit text embedding of class k; s logit scale.
+Logit k of an image x is s · ⟨v(x) / ‖v(x)‖, t_k⟩ (Radford et al. 2021, arXiv 2103.00020, section 3.1.2).
+
+No text encoder runs here. The head is a safetensors file: ``text_features`` (K, D), optionally ``logit_scale`` (one
+number, the factor itself; 100 if left out), and in its metadata ``classes``, a JSON list of K names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from atlas.errors import ModelError
+from ingest.checkpoints import check_finite, weights_digest
+from ingest.models import VisionModel
+from ingest.segments import Trace
+
+INSTALL = "pip install 'circuit-atlas[clip]'"
+SCALE = 100.0
+Transform = Callable[[Image.Image], Tensor]
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """Which CLIP.
+
+    name : of open_clip, such as ``ViT-B-32``.      pretrained : its tag, or a file of weights.
+    head : the text embeddings.
+    """
+
+    name: str
+    pretrained: str
+    head: Path
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Head:
+    """Text embeddings (K, D), unit rows, their class names, and the logit scale."""
+
+    text: Tensor
+    classes: tuple[str, ...]
+    scale: float
+
+
+class ZeroShot(nn.Module):
+    """An image tower with a fixed head; images (B, 3, H, W) → logits (B, K)."""
+
+    def __init__(self, visual: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.visual = visual
+        self.head = nn.Linear(head.text.shape[1], head.text.shape[0], bias=False)
+        self.head.weight = nn.Parameter(head.scale * head.text, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        v = self.visual(x)
+        logits: Tensor = self.head(v / v.norm(dim=-1, keepdim=True))
+        return logits
+
+
+def load_clip(spec: ClipSpec) -> VisionModel:
+    """An open_clip image tower with the head of a file.
+
+    Raises ModelError without open_clip, for a name or weights it does not know, or a head that does not fit.
+    """
+    try:
+        import open_clip  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise ModelError("open_clip is not installed", where=spec.name, next_step=f"`{INSTALL}`") from error
+    try:
+        model, _, transform = open_clip.create_model_and_transforms(spec.name, pretrained=spec.pretrained)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ModelError(
+            "open_clip cannot load this model",
+            where=f"{spec.name} {spec.pretrained}",
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            next_step="`python -c 'import open_clip; print(open_clip.list_pretrained())'`",
+        ) from error
+    return assemble(spec, model.visual, transform, read_head(spec.head))
+
+
+def read_head(path: Path) -> Head:
+    """The head in a safetensors file. Raises ModelError for anything else."""
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call, unused-ignore]
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        classes = tuple(str(name) for name in json.loads(metadata["classes"]))
+        text = tensors["text_features"].float()
+        scale = float(tensors["logit_scale"]) if "logit_scale" in tensors else SCALE
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            "not a zero-shot head",
+            where=path,
+            expected="safetensors with text_features (K, D), and a JSON list `classes` in its metadata",
+            got=f"{type(error).__name__}: {error}",
+        ) from error
+    if text.dim() != 2 or len(classes) != len(text) or not bool((text.norm(dim=1) > 0).all()):
+        raise ModelError(
+            "the head's classes and embeddings do not fit",
+            where=path,
+            expected=f"({len(classes)}, D), no row of zeros",
+            got=tuple(text.shape),
+        )
+    return Head(text / text.norm(dim=1, keepdim=True), classes, scale)
+
+
+def assemble(spec: ClipSpec, visual: nn.Module, transform: Transform, head: Head) -> VisionModel:
+    """The classifier of an image tower (B, 3, H, W) → (B, D) and a head.
+
+    Raises ModelError if the tower cannot be traced, or gives another width than the head's.
+    """
+    sample = transform(Image.new("RGB", (300, 360)))
+    shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
+    with torch.no_grad():
+        width: Any = visual.eval()(sample.unsqueeze(0)).shape
+    if tuple(width) != (1, head.text.shape[1]):
+        raise ModelError(
+            "the head is made for another tower",
+            where=spec.head,
+            expected=f"embeddings of width {width[-1]}",
+            got=head.text.shape[1],
+        )
+    module = ZeroShot(visual, head).eval().requires_grad_(False)
+    check_finite(module, where=spec.name)
+    digest = weights_digest(module)
+    trace = Trace(module.to(torch.device(spec.device)), shape)
+    return VisionModel(
+        name=spec.name,
+        module=module,
+        transform=transform,
+        transform_text=" ".join(repr(transform).split()),
+        digest=digest,
+        source=f"open_clip:{spec.name}:{spec.pretrained}",
+        categories=head.classes,
+        outputs=trace.outputs,
+        input_shape=shape,
+        trace=trace,
+    )
