@@ -100,8 +100,14 @@ class Areas:
 
     def over(self, whole: float) -> Areas:
         """The same in units of the value with all concepts in."""
-        own = (self.insertion_all, self.deletion_all, self.insertion_active, self.deletion_active)
-        return Areas(*(value / whole for value in own), self.insertion / whole, self.deletion / whole)
+        return Areas(
+            self.insertion_all / whole,
+            self.deletion_all / whole,
+            self.insertion_active / whole,
+            self.deletion_active / whole,
+            self.insertion / whole,
+            self.deletion / whole,
+        )
 
 
 @dataclass(frozen=True)
@@ -148,12 +154,14 @@ def areas(coded: Coded, own: Plan, value: Callable[[Tensor], Array], effort: Eff
         curves.append(np.concatenate([value(coded.partly(kept[n : n + effort.rows])) for n in starts]))
     put_in, left = curves
     total = len(coded.space.concepts)
+    shares = np.array(own.counts) / max(1, len(own.order))
     return Areas(
         area_over_all(own, put_in, total),
         area_over_all(own, left, total),
         area_over_active(own, put_in),
         area_over_active(own, left),
-        *(np.interp(SHARES, np.array(own.counts) / max(1, len(own.order)), curve) for curve in curves),
+        np.interp(SHARES, shares, put_in),
+        np.interp(SHARES, shares, left),
     )
 
 
