@@ -8,6 +8,7 @@ from atlas.errors import DataError
 from ingest.job import Prepared
 from ingest.methods.cla_stage import ClaStage
 from ingest.methods.gcc_stage import GccStage
+from ingest.methods.gig_stage import GigStage
 from ingest.methods.pure_stage import PureStage
 from ingest.methods.stage import Stage
 from ingest.store import ActivationStore
@@ -18,6 +19,7 @@ STAGES: Mapping[str, Make] = {
     "gcc": GccStage,
     "pure": PureStage,
     "cla": ClaStage,
+    "gig": GigStage,
 }
 
 

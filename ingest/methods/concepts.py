@@ -5,7 +5,7 @@ Notation: X (N, C) feature vectors of the layer as sampled, one a list image; β
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ingest.store_files import disk_errors
 DEFAULT = "kmeans"
 HELD_OUT = 256
 _SHARE = 4
+_VECTORS = ("rows", "positions", "by_srd", "vectors")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,20 @@ class Vectors:
     positions: NDArray[np.int64]
     by_srd: NDArray[np.bool_]
     vectors: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> Vectors:
+        """Undo :meth:`columns`."""
+        return cls(*(np.asarray(columns[name]) for name in _VECTORS))
+
+    @classmethod
+    def join(cls, parts: Sequence[Vectors]) -> Vectors:
+        """Several, one after another; at least one."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _VECTORS))
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """By name."""
+        return {name: getattr(self, name) for name in _VECTORS}
 
     def take(self, mask: NDArray[np.bool_]) -> Vectors:
         """Those of a mask (N,)."""
@@ -156,7 +171,7 @@ def keep_layer(path: Path, dictionary: LayerDictionary, vectors: Vectors) -> Non
         "numbers": np.array([dictionary.penalty, dictionary.rel_l2, dictionary.l0, dictionary.made_from]),
         "method": np.array(dictionary.method),
         **{name: getattr(dictionary, name) for name in ("sizes", "norms")},
-        **{name: getattr(vectors, name) for name in ("rows", "positions", "by_srd", "vectors")},
+        **vectors.columns(),
     }
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,5 +197,4 @@ def read_layer(path: Path, space: FeatureSpace) -> tuple[LayerDictionary, Vector
         arrays["norms"],
         int(made_from),
     )
-    names = ("rows", "positions", "by_srd", "vectors")
-    return dictionary, Vectors(*(arrays[name] for name in names))
+    return dictionary, Vectors.of(arrays)

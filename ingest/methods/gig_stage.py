@@ -18,7 +18,6 @@ from torch import Tensor
 from atlas.address import canonical, digest_of
 from ingest.images import ImageBatches
 from ingest.job import Prepared
-from ingest.layers import to_units
 from ingest.methods.concepts import (
     HELD_OUT,
     LayerDictionary,
@@ -37,7 +36,8 @@ from ingest.methods.gig_tables import (
     dictionary_tables,
     express_table,
 )
-from ingest.methods.relevance import RelevanceChain, uniforms
+from ingest.methods.relevance import RelevanceChain
+from ingest.methods.sampling import sample_vectors
 from ingest.methods.scopes import Scope, choose_scopes, scope_tables
 from ingest.methods.stage import FACTS, Columns, Earlier, Progress
 from ingest.selection import choose_queries
@@ -213,43 +213,24 @@ class GigStage:
 
     def _sample(self, rows: Sequence[int], done: Done) -> Iterator[tuple[str, Columns]]:
         """One feature vector per image and layer, as notes."""
-        found: list[list[tuple[np.ndarray[Any, Any], ...]]] = [[] for _ in self.spaces]
-        count = 0
-        for indices, x in self.batches(rows):
-            clean = self.chain.clean(x)
-            names = [self._store.ids[row] for row in indices]
-            for n, (space, weights) in enumerate(zip(self.spaces, self.chain.relevances(clean), strict=True)):
-                uniform = uniforms(self._prepared.spec.seed, names, space.layer.name).to(x.device)
-                drawn = self.chain.sampled(n, weights, clean, uniform)
-                units = to_units(clean[space.node], space.layer)
-                vectors = units[torch.arange(len(x), device=x.device), :, drawn.positions]
-                found[n].append(
-                    (
-                        np.array(indices),
-                        drawn.positions.cpu().numpy(),
-                        drawn.by_srd.cpu().numpy(),
-                        vectors.float().cpu().numpy(),
-                    )
-                )
-            count += len(x)
-            done(count)
+        found = sample_vectors(
+            self.chain, self.batches(rows), self._store.ids, self._prepared.spec.seed, done
+        )
         judging = self._prepared.subject.judging
-        fallbacks = 0
-        for n, parts in enumerate(found):
-            rows_, positions, by_srd, vectors_ = (
-                np.concatenate(column) for column in zip(*parts, strict=True)
-            )
-            fallbacks += int((~by_srd & ~judging[rows_]).sum())
-            columns = {"rows": rows_, "positions": positions, "by_srd": by_srd, "vectors": vectors_}
-            yield f"#vectors-{n:03d}", columns
-        listed = int((~judging[np.array(rows)]).sum()) * len(self.spaces)
-        yield FACTS, {"vectors": [listed], "fallbacks": [fallbacks]}
+        listed = [part.take(~judging[part.rows]) for part in found]
+        for n, part in enumerate(found):
+            yield f"#vectors-{n:03d}", part.columns()
+        yield (
+            FACTS,
+            {
+                "vectors": [sum(len(part.rows) for part in listed)],
+                "fallbacks": [sum(int((~part.by_srd).sum()) for part in listed)],
+            },
+        )
 
     def _make(self, ordinal: int, parts: Sequence[Mapping[str, Columns]]) -> tuple[LayerDictionary, Vectors]:
         """A layer's dictionary from the notes of all samples, kept on disk."""
-        own = [part[f"#vectors-{ordinal:03d}"] for part in parts]
-        names = ("rows", "positions", "by_srd", "vectors")
-        every = Vectors(*(np.concatenate([np.asarray(part[name]) for part in own]) for name in names))
+        every = Vectors.join([Vectors.of(part[f"#vectors-{ordinal:03d}"]) for part in parts])
         judged = self._prepared.subject.judging[every.rows]
         listed = every.take(~judged)
         dictionary = make_dictionary(

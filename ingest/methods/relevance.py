@@ -41,7 +41,7 @@ class RelevanceChain:
 
     def __init__(self, trace: Trace, spaces: Sequence[FeatureSpace]) -> None:
         self._trace = trace
-        self._spaces = spaces
+        self.spaces = spaces
         self._above: list[int | None] = []
         self._segments: list[Segment] = []
         for ordinal, space in enumerate(spaces):
@@ -57,18 +57,18 @@ class RelevanceChain:
         frozen = [
             name for segment in [*self._segments, *self._whole, *self._below] for name in segment.frozen
         ]
-        own = [name for space in self._spaces for name in (space.layer.node, space.node)]
+        own = [name for space in self.spaces for name in (space.layer.node, space.node)]
         return [*dict.fromkeys([*own, *frozen, OUTPUT])]
 
     @cached_property
     def _whole(self) -> list[Segment]:
         """Layer → logits."""
-        return [self._trace.segment(space.layer.node, OUTPUT) for space in self._spaces]
+        return [self._trace.segment(space.layer.node, OUTPUT) for space in self.spaces]
 
     @cached_property
     def _below(self) -> list[Segment]:
         """Image → feature space."""
-        return [self._trace.segment(self._input, space.node) for space in self._spaces]
+        return [self._trace.segment(self._input, space.node) for space in self.spaces]
 
     @cached_property
     def _input(self) -> str:
@@ -82,7 +82,7 @@ class RelevanceChain:
     def relevances(self, clean: Clean) -> list[Tensor]:
         """R (B, P) of each layer, signed."""
         found: dict[int, Tensor] = {}
-        for ordinal in reversed(range(len(self._spaces))):
+        for ordinal in reversed(range(len(self.spaces))):
             above = self._above[ordinal]
             if above is None:
                 logits = clean[OUTPUT]
@@ -90,17 +90,17 @@ class RelevanceChain:
             else:
                 h = self._cotangent(above, clean, found[above])
             found[ordinal] = self._step(ordinal, clean, h)
-        return [found[ordinal] for ordinal in range(len(self._spaces))]
+        return [found[ordinal] for ordinal in range(len(self.spaces))]
 
     def _cotangent(self, ordinal: int, clean: Clean, weights: Tensor) -> Tensor:
         """h in raw layout at a layer's feature space, for R (B, P)."""
-        space = self._spaces[ordinal]
+        space = self.spaces[ordinal]
         value = clean[space.node]
         return from_units(cotangent(to_units(value, space.layer), weights), value.shape, space.layer)
 
     def _step(self, ordinal: int, clean: Clean, h: Tensor) -> Tensor:
         """R (B, P) of a layer, from h at what it feeds."""
-        layer = self._spaces[ordinal].layer
+        layer = self.spaces[ordinal].layer
         a = clean[layer.node]
         g = pulled_back(self._segments[ordinal].bind(clean), a, h)
         return relevance(to_units(a, layer), to_units(g, layer))
@@ -114,7 +114,7 @@ class RelevanceChain:
         positions, sound = draw_positions(weights, uniform)
         if bool(sound.all()):
             return Sampled(positions, sound)
-        layer, logits = self._spaces[ordinal].layer, clean[OUTPUT]
+        layer, logits = self.spaces[ordinal].layer, clean[OUTPUT]
         a = clean[layer.node]
         predicted = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)
         g = pulled_back(self._whole[ordinal].bind(clean), a, predicted)
@@ -128,7 +128,7 @@ class RelevanceChain:
         position, g its gradient with respect to the image, and the map is the L2 norm of g over colours. Input ×
         gradient would make a dark pixel unseen.
         """
-        space = self._spaces[ordinal]
+        space = self.spaces[ordinal]
         count = to_units(clean[space.node], space.layer).shape[2]
         one_hot = torch.nn.functional.one_hot(positions, count).to(x.dtype)
         h = self._cotangent(ordinal, clean, one_hot)

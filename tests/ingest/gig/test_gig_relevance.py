@@ -182,7 +182,7 @@ def test_without_relevance_gradient_times_activation_decides(plain):
     nothing = -torch.ones(2, 36, dtype=torch.float64)
     drawn = chain.sampled(0, nothing, clean, torch.tensor([0.2, 0.7]))
     assert drawn.by_srd.tolist() == [False, False]
-    a, logits = clean[chain._spaces[0].layer.node], clean[OUTPUT]
+    a, logits = clean[chain.spaces[0].layer.node], clean[OUTPUT]
     x = a.clone().requires_grad_(True)
     best = chain._whole[0].bind(clean)(x)[[0, 1], logits.argmax(1)].sum()
     strength = (torch.autograd.grad(best, x)[0] * a).abs().sum(1).flatten(1)
