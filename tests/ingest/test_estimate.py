@@ -13,7 +13,6 @@ from ingest.plan import run
 from ingest.stages import STAGES
 from tests.ingest.test_plan import data, folders, quiet, spec  # noqa: F401 - data is a fixture
 
-
 # On noise no neuron passes the test for senses.
 ABSENT = ("EXEMPLIFIED_BY", "HAS_SENSE", "FEEDS_SENSE")
 
