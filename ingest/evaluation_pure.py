@@ -31,7 +31,7 @@ from ingest.experiments.splice import Ints, draw_splices, splice_references
 from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.measures import Measure, measure_tables
-from ingest.methods.pairs import make_pairs
+from ingest.methods.pure import lenses
 from ingest.methods.stage import Progress
 from ingest.plan import Folders, record_of, spool_folder
 from ingest.reopen import Opened
@@ -100,6 +100,7 @@ def make_world(opened: Opened, count: int, embeddings: Path | None, *, judging: 
         space=OWN if embeddings is None else embeddings.stem,
         count=count,
         restarts=prepared.spec.pure.restarts,
+        chunk_bytes=prepared.spec.pure.chunk_bytes,
         seed=prepared.spec.seed,
     )
 
@@ -120,22 +121,22 @@ class Loader:
 def figures(opened: Opened, world: World, progress: Progress) -> Iterator[Measure]:
     """All measures, layer by layer."""
     prepared, store = opened.prepared, opened.store
-    pairs = [pair for pair in make_pairs(world.trace, prepared.layers) if pair is not None]
-    names = list(dict.fromkeys(pair.target.name for pair in pairs))
+    through = list(lenses(world.trace, prepared.layers, prepared.spec.pure.lower).values())
+    names = [lens.upper.name for lens in through]
     splices = {
         name: draw_splices(store, name, world.lists, SPLICES * world.count, world.seed) for name in names
     }
     references = splice_references(world.trace, splices, store, world.rows, world.batches, world.references)
     spoken: list[Spoken] = []
-    for done, pair in enumerate(pairs):
-        name = pair.target.name
-        progress("layers", done, len(pairs))
-        spoken.append(spliced(world, pair, splices[name], references[name]))
+    for done, lens in enumerate(through):
+        name = lens.upper.name
+        progress("layers", done, len(through))
+        spoken.append(spliced(world, lens, splices[name], references[name]))
         yield from spliced_measures(spoken[-1])
-        yield from trained_measures(world, pair, _parents(splices[name].parents, world))
-        yield from content_measures(world, pair)
+        yield from trained_measures(world, lens, _parents(splices[name].parents, world))
+        yield from content_measures(world, lens)
     yield from overall(spoken)
-    progress("layers", len(pairs), len(pairs))
+    progress("layers", len(through), len(through))
 
 
 def _parents(parents: Ints, world: World) -> Ints:

@@ -1,26 +1,49 @@
-"""Vectors of many neurons' references by every variant, streamed over images.
+"""Vectors of many neurons' references by every variant, trained neurons and spliced ones alike.
 
-Notation: S neurons or read-outs of the upper layer with n references each; V variants of D_v numbers.
+Notation: S neurons with n references each; D_v numbers of a variant's vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.experiments.splice import Batches, Ints, Splices
-from ingest.layers import LayerSpec, from_units, to_units
-from ingest.methods.pairs import Pair
-from ingest.numerics.pure import VARIANTS, Forward, Look
+from ingest.methods.pure import Lens, pair_vectors
+from ingest.numerics.pure import VARIANTS, Look
 from ingest.segments import Trace
 
-# Images of one pass; on a CPU more of them leave its cache.
-_IMAGES = 16
+
+@dataclass(frozen=True)
+class SplicedLens(Lens):
+    """A lens whose upper layer has spliced neurons behind its channels.
+
+    Activation vectors show neither the spliced neurons nor, for a pair of one of them, its parents: these would tell
+    the truth by themselves.
+    """
+
+    splices: Splices
+
+    @classmethod
+    def of(cls, lens: Lens, splices: Splices) -> SplicedLens:
+        """The lens with spliced neurons."""
+        return cls(lens.lower, lens.upper, lens.segment, splices)
+
+    def look(self, clean: Mapping[str, Tensor], image: Tensor, channel: Tensor, chunk_bytes: int) -> Look:
+        """As that of a lens; channels from the layer's width on are spliced neurons."""
+        plain = super().look(clean, image, channel, chunk_bytes)
+        width = self.upper.channels
+
+        def forward(units: Tensor, rows: Tensor) -> Tensor:
+            upper = plain.forward(units, rows)
+            return torch.cat([upper, self.splices.read(upper)], 1)
+
+        parents = torch.from_numpy(self.splices.parents).to(channel.device)
+        return replace(plain, forward=forward, width=width, hidden=parents[channel - width])
 
 
 @dataclass(frozen=True)
@@ -30,73 +53,35 @@ class Watched:
     rows : (S, n) references, rows of the store.
     channels : (S,) channels of the upper layer; with ``splices`` the ordinals of these instead.
     splices : neurons that are no channels of their own.
-    hidden : (S, h) channels that activation vectors show as zero; None for none.
     """
 
     rows: Ints
     channels: Ints
     splices: Splices | None = None
-    hidden: Ints | None = None
+
+    def take(self, some: slice) -> Watched:
+        """Some of them."""
+        if self.splices is None:
+            return Watched(self.rows[some], self.channels[some])
+        own = self.splices.take(self.channels[some])
+        return Watched(self.rows[some], np.arange(len(own)), own)
+
+    def through(self, lens: Lens) -> tuple[Lens, Ints]:
+        """The lens that shows them, and their channels in it."""
+        if self.splices is None:
+            return lens, self.channels
+        return SplicedLens.of(lens, self.splices), lens.upper.channels + self.channels
 
 
 def watch(
-    trace: Trace, pair: Pair, watched: Watched, batches: Batches, names: Sequence[str]
+    trace: Trace, lens: Lens, watched: Watched, batches: Batches, names: Sequence[str], chunk_bytes: int
 ) -> dict[str, Tensor]:
-    """(S, n, D_v) float32 on the CPU of each variant named, for circuits from the pair's source to its target."""
-    found: dict[str, Tensor] = {}
-    for places, look in looks(trace, pair, watched, batches):
-        for name in names:
-            vectors = VARIANTS[name](look).float().cpu()
-            if name not in found:
-                found[name] = torch.zeros((watched.rows.size, vectors.shape[1]))
-            found[name][torch.from_numpy(places)] = vectors
-    return {name: vectors.view(*watched.rows.shape, -1) for name, vectors in found.items()}
-
-
-def looks(trace: Trace, pair: Pair, watched: Watched, batches: Batches) -> Iterator[tuple[Ints, Look]]:
-    """Each image once with all neurons it is a reference of: places of its pairs in rows.ravel(), and the look."""
-    flat = watched.rows.ravel()
-    owner = np.repeat(np.arange(len(watched.rows)), watched.rows.shape[1])
-    order = np.argsort(flat, kind="stable")
-    unique, first = np.unique(flat[order], return_index=True)
-    ends = np.append(first[1:], len(flat))
-    own = {int(row): order[a:b] for row, a, b in zip(unique, first, ends, strict=True)}
-    width = pair.target.channels
-    channels = watched.channels + (0 if watched.splices is None else width)
-    for rows, x in batches([int(row) for row in unique]):
-        with torch.no_grad():
-            nodes = dict.fromkeys((pair.source.node, *pair.segment.frozen))
-            values = trace.values(x, list(nodes))
-        places = np.concatenate([own[row] for row in rows])
-        image = np.repeat(np.arange(len(rows)), [len(own[row]) for row in rows])
-        hidden = None if watched.hidden is None else _tensor(watched.hidden[owner[places]], x)
-        yield (
-            places,
-            Look(
-                to_units(values[pair.source.node], pair.source),
-                forward_of(pair, values, watched.splices),
-                _tensor(image, x),
-                _tensor(channels[owner[places]], x),
-                skip=pair.target.tokens_before,
-                chunk=_IMAGES,
-                width=width,
-                hidden=hidden,
-            ),
-        )
-
-
-def forward_of(pair: Pair, values: dict[str, Tensor], splices: Splices | None) -> Forward:
-    """The segment on units, read-outs behind the channels. ``values``: the source and the frozen inputs of a batch."""
-    source: LayerSpec = pair.source
-    shape = values[source.node].shape
-
-    def forward(units: Tensor, rows: Tensor) -> Tensor:
-        held = {name: values[name][rows] for name in pair.segment.frozen}
-        upper = to_units(pair.segment(from_units(units, shape, source), held), pair.target)
-        return upper if splices is None else torch.cat([upper, splices.read(upper)], 1)
-
-    return forward
-
-
-def _tensor(values: NDArray[np.int64], like: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)
+    """(S, n, D_v) float32 on the CPU of each variant named."""
+    own, channels = watched.through(lens)
+    count, n = watched.rows.shape
+    pairs = (watched.rows.ravel(), np.repeat(channels, n))
+    functions = [VARIANTS[name] for name in names]
+    found = pair_vectors(own, trace, batches, pairs, functions, chunk_bytes)
+    return {
+        name: vectors.float().cpu().view(count, n, -1) for name, vectors in zip(names, found, strict=True)
+    }

@@ -1,6 +1,6 @@
 """One layer of PURE's evaluation: spliced neurons, trained ones and their contents, by every variant of the vectors.
 
-Neurons are looked at from the layer before. References are images of the half that judges.
+Neurons are looked at from the layer that feeds them in the run. References are images of the half that judges.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ingest.experiments.splice import (
     self_splices,
 )
 from ingest.methods.measures import Measure
-from ingest.methods.pairs import Pair
+from ingest.methods.pure import Lens
 from ingest.methods.pure_figures import Agreement, Drawn, draw, mean_over, over_layers
 from ingest.numerics import kmeans_gram
 from ingest.numerics.partition import alignment, distances, intra_inter
@@ -69,6 +69,7 @@ class World:
     space: str
     count: int
     restarts: int
+    chunk_bytes: int
     seed: int
 
     @property
@@ -87,14 +88,16 @@ class Clustered:
 
 
 def clustered(
-    world: World, pair: Pair, watched: Watched, names: Sequence[str] = tuple(VARIANTS)
+    world: World, lens: Lens, watched: Watched, names: Sequence[str] = tuple(VARIANTS)
 ) -> Clustered:
     """Two clusters of every neuron's references by every variant named."""
     labels: dict[str, list[Tensor]] = {name: [] for name in names}
     p: dict[str, list[Floats]] = {name: [] for name in TESTED}
     apart: dict[str, list[Tensor]] = {name: [] for name in names}
-    for part in _blocks(watched):
-        for name, vectors in watch(world.trace, pair, part, world.batches, names).items():
+    for start in range(0, len(watched.rows), _BLOCK):
+        part = watched.take(slice(start, start + _BLOCK))
+        seen = watch(world.trace, lens, part, world.batches, names, world.chunk_bytes)
+        for name, vectors in seen.items():
             g = kmeans_gram.gram(vectors)
             found = kmeans_gram.kmeans(g, 2, restarts=world.restarts, seed=world.seed).labels
             labels[name].append(found)
@@ -110,16 +113,6 @@ def clustered(
     )
 
 
-def _blocks(watched: Watched) -> Iterator[Watched]:
-    for start in range(0, len(watched.rows), _BLOCK):
-        own = slice(start, start + _BLOCK)
-        hidden = None if watched.hidden is None else watched.hidden[own]
-        channels, splices = watched.channels[own], watched.splices
-        if splices is not None:
-            channels, splices = np.arange(len(channels)), splices.take(channels)
-        yield Watched(watched.rows[own], channels, splices, hidden)
-
-
 @dataclass(frozen=True)
 class Spoken:
     """What was found of a layer's spliced neurons. told : (S,) both parents have enough references to be found."""
@@ -131,15 +124,15 @@ class Spoken:
     jaccard: Floats
 
 
-def spliced(world: World, pair: Pair, splices: Splices, references: References) -> Spoken:
+def spliced(world: World, lens: Lens, splices: Splices, references: References) -> Spoken:
     """Mechanism: do clusters find the parent that spoke?"""
-    watched = Watched(references.rows, np.arange(len(splices)), splices, splices.parents)
-    found = clustered(world, pair, watched)
+    watched = Watched(references.rows, np.arange(len(splices)), splices)
+    found = clustered(world, lens, watched)
     parents = [(f"{a}", f"{b}") for a, b in splices.parents]
     drawn = draw(parents, world.groups, world.rows, world.store.images, world.seed)
     quieter = np.minimum(references.truth.sum(1), (1 - references.truth).sum(1))
     agreements = _agreements(found, references.truth, references.rows, drawn)
-    return Spoken(pair.target.name, agreements, found, quieter >= LEAST, splices.jaccard)
+    return Spoken(lens.upper.name, agreements, found, quieter >= LEAST, splices.jaccard)
 
 
 def spliced_measures(spoken: Spoken) -> Iterator[Measure]:
@@ -191,15 +184,15 @@ def _compared(
         yield agreements["hybrid"].measure("pure_ari_gain", own, kept, less=agreements[rival])
 
 
-def trained_measures(world: World, pair: Pair, channels: Ints) -> Iterator[Measure]:
+def trained_measures(world: World, lens: Lens, channels: Ints) -> Iterator[Measure]:
     """Trained neurons: how often the test splits them, and whether their clusters look alike in another space."""
-    rows = world.store.top(pair.target.name, world.references, world.rows).indices[channels]
-    found, drawn = _trained(world, pair, rows, channels, SHOWN)
-    settings = {"layer": pair.target.name}
+    rows = world.store.top(lens.upper.name, world.references, world.rows).indices[channels]
+    found, drawn = _trained(world, lens, rows, channels, SHOWN)
+    settings = {"layer": lens.upper.name}
     yield from _split_shares(found, drawn, {**settings, "kind": "unspliced"})
-    own, few = self_splices(world.store, pair.target.name, world.lists, channels[:SELVES]), rows[:SELVES]
-    watched = Watched(few, np.arange(len(own)), own, channels[:SELVES, None])
-    twins = clustered(world, pair, watched, TESTED)
+    own, few = self_splices(world.store, lens.upper.name, world.lists, channels[:SELVES]), rows[:SELVES]
+    watched = Watched(few, np.arange(len(own)), own)
+    twins = clustered(world, lens, watched, TESTED)
     drawn_few = Drawn(drawn.images, drawn.neurons[:, :SELVES])
     yield from _split_shares(twins, drawn_few, {**settings, "kind": "self"})
     yield from _looks_alike(world, rows, found, drawn, {**settings, "space": world.space})
@@ -227,35 +220,35 @@ def _looks_alike(
         yield Measure("pure_alignment", value, float(low), float(high), len(rows), own)
 
 
-def content_measures(world: World, pair: Pair) -> Iterator[Measure]:
+def content_measures(world: World, lens: Lens) -> Iterator[Measure]:
     """Content: do clusters of a trained neuron's references find the digit under its maximum?
 
     And, of neurons whose references hold one digit almost alone, how many the test splits.
     """
     if world.contents is None:
         return
-    lists = world.store.top(pair.target.name, world.references, world.rows)
-    digits = digits_at(world.contents, pair.target, lists.indices, lists.peaks, world.store.plan.input_shape)
-    alive = ~world.store.stats(pair.target.name, world.lists)["dead"]
-    settings = {"layer": pair.target.name}
+    lists = world.store.top(lens.upper.name, world.references, world.rows)
+    digits = digits_at(world.contents, lens.upper, lists.indices, lists.peaks, world.store.plan.input_shape)
+    alive = ~world.store.stats(lens.upper.name, world.lists)["dead"]
+    settings = {"layer": lens.upper.name}
     neurons, truth = two_digits(digits)
     kept = _some(world, np.flatnonzero(alive[neurons]))
     if len(kept):
         channels, told = neurons[kept], truth[kept]
-        found, drawn = _trained(world, pair, lists.indices[channels], channels, tuple(VARIANTS))
+        found, drawn = _trained(world, lens, lists.indices[channels], channels, tuple(VARIANTS))
         agreements = _agreements(found, told, lists.indices[channels], drawn)
         yield from _compared(agreements, {**settings, "truth": "content"})
     single = _some(world, np.intersect1d(one_digit(digits), np.flatnonzero(alive)))
     if len(single):
-        found, drawn = _trained(world, pair, lists.indices[single], single, TESTED)
+        found, drawn = _trained(world, lens, lists.indices[single], single, TESTED)
         yield from _split_shares(found, drawn, {**settings, "kind": "one digit"})
 
 
 def _trained(
-    world: World, pair: Pair, rows: Ints, channels: Ints, names: Sequence[str]
+    world: World, lens: Lens, rows: Ints, channels: Ints, names: Sequence[str]
 ) -> tuple[Clustered, Drawn]:
     drawn = draw([(str(c),) for c in channels], world.groups, world.rows, world.store.images, world.seed)
-    return clustered(world, pair, Watched(rows, channels), names), drawn
+    return clustered(world, lens, Watched(rows, channels), names), drawn
 
 
 def _some(world: World, places: Ints) -> Ints:

@@ -21,7 +21,7 @@ from ingest.demo.story import demo_spec
 from ingest.experiments import content, embeddings, looking, splice
 from ingest.job import Prepared, prepare
 from ingest.layers import to_units
-from ingest.methods.pairs import make_pairs
+from ingest.methods.pure import Lens, lenses
 from ingest.methods.pure_figures import Agreement, draw, mean_over
 from ingest.numerics.pooling import top_share_mean
 from ingest.numerics.pure import VARIANTS, Look
@@ -29,6 +29,7 @@ from ingest.reopen import Opened
 from ingest.store import ActivationStore, cell_centre
 
 LAYER = "layer4.1"
+CHUNK = 2**26
 Job = tuple[Prepared, ActivationStore, plan.Folders]
 
 
@@ -55,6 +56,10 @@ def lists(job: Job) -> np.ndarray:
 @pytest.fixture
 def splices(job: Job, lists: np.ndarray) -> splice.Splices:
     return splice.draw_splices(job[1], LAYER, lists, 12, seed=0)
+
+
+def lens_of(job: Job) -> Lens:
+    return lenses(job[0].model.trace, job[0].layers, "")[1]
 
 
 def units_of(job: Job, batches: splice.Batches, rows: Sequence[int], layer: int) -> Tensor:
@@ -104,12 +109,11 @@ def test_a_neuron_spliced_with_itself_has_its_own_vectors(
     channels = splices.parents[:3, 0]
     own = splice.self_splices(store, LAYER, lists, channels)
     rows = store.top(LAYER, 5, lists).indices[channels]
-    (pair,) = make_pairs(prepared.model.trace, prepared.layers)
-    assert pair is not None
+    lens = lens_of(job)
     names = ("pure", "at-max", "at-max-l2")
     trace = prepared.model.trace
-    twins = looking.watch(trace, pair, looking.Watched(rows, np.arange(3), own), batches, names)
-    plain = looking.watch(trace, pair, looking.Watched(rows, channels), batches, names)
+    twins = looking.watch(trace, lens, looking.Watched(rows, np.arange(3), own), batches, names, CHUNK)
+    plain = looking.watch(trace, lens, looking.Watched(rows, channels), batches, names, CHUNK)
     for name in names:
         torch.testing.assert_close(twins[name], plain[name], rtol=1e-4, atol=1e-6)
 
@@ -119,16 +123,15 @@ def test_read_outs_have_the_vectors_of_a_sum_of_channels(
 ) -> None:
     prepared = job[0]
     rows = np.arange(8).reshape(2, 4)
-    (pair,) = make_pairs(prepared.model.trace, prepared.layers)
-    assert pair is not None
-    watched = looking.Watched(rows, np.array([3, 5]), splices, splices.parents[[3, 5]])
-    found = looking.watch(prepared.model.trace, pair, watched, batches, ("pure", "local", "map"))
+    lens = lens_of(job)
+    watched = looking.Watched(rows, np.array([3, 5]), splices)
+    found = looking.watch(prepared.model.trace, lens, watched, batches, ("pure", "local", "map"), CHUNK)
     lower = prepared.layers[0]
     for place, s in enumerate((3, 5)):
         for n, row in enumerate(rows[place].tolist()):
             ((_, x),) = batches([row])
             a = prepared.model.trace.values(x, [lower.node])[lower.node].detach().requires_grad_(True)
-            upper = to_units(pair.segment(a, {}), prepared.layers[1])[0]
+            upper = to_units(lens.segment(a, {}), prepared.layers[1])[0]
             (i, j), (p, q) = splices.parents[s], splices.scales[s]
             h = torch.relu(upper[i] / p + upper[j] / q)
             (g,) = torch.autograd.grad((h**2).sum() / 2, a)
