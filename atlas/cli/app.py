@@ -18,11 +18,13 @@ from atlas.cli import (
     build,
     catfish,
     circuit,
+    concept_effect,
     concepts,
     console,
     defend,
     evaluate,
     look,
+    senses,
     server,
     setup,
     view,
@@ -59,7 +61,22 @@ def _globals(
 
 
 app.add_typer(server.app, name="server", help="The managed Neo4j server.")
-for module in (build, look, circuit, concepts, view, browser, ask, ablate, defend, catfish, evaluate, setup):
+for module in (
+    build,
+    look,
+    circuit,
+    concepts,
+    view,
+    browser,
+    ask,
+    ablate,
+    defend,
+    catfish,
+    concept_effect,
+    evaluate,
+    senses,
+    setup,
+):
     module.register(app)
 
 
