@@ -27,6 +27,7 @@ from atlas.cli import (
     senses,
     server,
     setup,
+    units,
     view,
 )
 from atlas.errors import AtlasError
@@ -73,6 +74,7 @@ for module in (
     defend,
     catfish,
     concept_effect,
+    units,
     evaluate,
     senses,
     setup,

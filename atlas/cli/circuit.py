@@ -50,12 +50,23 @@ def circuit(
     raw: Annotated[
         bool, typer.Option("--raw", help="Of CLA: the circuit by scores as they are, not set against others.")
     ] = False,
+    senses: Annotated[
+        bool,
+        typer.Option(
+            "--senses", help="With the sense in which the image takes each neuron; also of a sense."
+        ),
+    ] = False,
     of: OfModel = None,
     as_json: AsJson = False,
     limit: Limit = None,
     browser: Browser = False,
 ) -> None:
     """The circuits of an image, a class or a neuron, or one circuit by its id."""
+    if senses:
+        from atlas.cli import senses as facets
+
+        facets.circuit(query, of, as_json=as_json, limit=limit, browser=browser)
+        return
     if method is Method.cla:
         from atlas.cli import class_circuit
         from atlas.cli.concept_circuit import Wish
