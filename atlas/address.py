@@ -203,3 +203,9 @@ def short_id(prefix: str, *parts: str) -> str:
         number, digit = divmod(number, 36)
         digits.append(_BASE36[digit])
     return prefix + "".join(digits)
+
+
+def picture_name(run: str, unit: str) -> str:
+    """Path below the media folder of the picture of what a unit answers in a run's lists."""
+    digest = digest_of([run, unit])[:16]
+    return f"pictures/{digest[:2]}/{digest}.webp"

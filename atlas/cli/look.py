@@ -68,8 +68,20 @@ def neuron(
     as_json: AsJson = False,
     limit: Limit = None,
     browser: Browser = False,
+    picture: Annotated[
+        bool,
+        typer.Option("--picture", help="Print the path of a picture: its best images, cut to what it sees."),
+    ] = False,
 ) -> None:
     """One neuron: its statistics, what it flows to and from, its classes, images and circuits."""
+    if picture:
+        from atlas import resolve
+        from atlas.cli import console
+        from atlas.cli import picture as pictures
+
+        with answers.database() as connection:
+            console.answer(str(pictures.of_neuron(connection, resolve.neuron(connection, address))))
+        return
     parts = {
         "flow, both ways": ("neuron_edges", {"limit": limit or 10}),
         "classes it tells apart": ("neuron_classes", {"limit": limit or 5}),

@@ -1,0 +1,40 @@
+"""`atlas neuron A --picture`: the neuron's best images, cut to what it sees; made once, then found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atlas import address
+from atlas.errors import DataError
+
+if TYPE_CHECKING:
+    from atlas.store.connection import Connection
+
+SHOWN = 12
+
+
+def of_neuron(connection: Connection, neuron: str) -> Path:
+    """Path of the picture of a neuron given by id.
+
+    Raises StoreError without a complete run of activations, DataError if neither picture nor images are there.
+    """
+    from atlas import lookup
+    from atlas.cli.build import folders
+    from atlas.cli.jobs import complete_run
+
+    run = complete_run(connection, neuron.split("/")[0], "activations")
+    media = folders().media
+    name = address.picture_name(run.id, neuron)
+    if (media / name).is_file():
+        return media / name
+    rows = lookup.run(connection, "neuron_images", {"neuron": neuron, "limit": SHOWN}).rows
+    if not rows:
+        raise DataError("no image answers this neuron", where=neuron, got="an empty root list")
+    from ingest.pictures.grids import Sight, neuron_grid, write_picture
+    from ingest.plan import pick_device
+    from ingest.reopen import reopen
+
+    prepared, _ = reopen(folders().work, run.facts, pick_device("auto"))
+    sights = [Sight(row["image"], row["x"], row["y"]) for row in rows]
+    return write_picture(neuron_grid(prepared, neuron, sights), media, name)

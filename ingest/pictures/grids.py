@@ -1,0 +1,152 @@
+"""Evidence pictures: the top images of a unit, cut to its receptive field, dark where it does not look."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from atlas.address import parse
+from atlas.errors import DataError
+from ingest.images import decode
+from ingest.job import Prepared
+from ingest.layers import LayerSpec, to_units
+from ingest.numerics.fields import boxes, receptive_fields
+from ingest.store_files import disk_errors
+
+SIDE = 128
+GAP = 4
+COLUMNS = 4
+LEAST = 12
+DARK = 0.3
+QUALITY = 85
+GREY = (128, 128, 128)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One image a unit answers, and where: ``x``, ``y`` in pixels of the transformed input."""
+
+    image: str
+    x: float
+    y: float
+
+
+def neuron_grid(prepared: Prepared, neuron: str, sights: Sequence[Sight]) -> Image.Image:
+    """The images of a neuron in the order given, :data:`COLUMNS` a row; grey where a file is gone.
+
+    Each is the transformed input, cut to the pixels that the neuron's layer sees at that position, and dimmed by the
+    neuron's own field. Raises DataError if no file is there.
+    """
+    address = parse(neuron)
+    layer = next(spec for spec in prepared.layers if spec.name == address.layer)
+    inputs = {i: x for i, sight in enumerate(sights) if (x := _input(prepared, sight.image)) is not None}
+    if not inputs:
+        raise DataError(
+            "none of the images is there", where=prepared.images.root, next_step="put the data set back"
+        )
+    x = torch.stack([*inputs.values()]).to(prepared.spec.model.device)
+    positions = torch.tensor([position(layer, sights[i], x.shape[2:]) for i in inputs], device=x.device)
+    units = _units(prepared, layer)
+    seen = boxes(receptive_fields(units, x, positions)).tolist()
+    fields = receptive_fields(units, x, positions, int(address.channel or 0)).cpu().numpy()
+    pictures = x.cpu().numpy()
+    tiles = [Image.new("RGB", (SIDE, SIDE), GREY) for _ in sights]
+    for n, i in enumerate(inputs):
+        tiles[i] = tile(pictures[n], fields[n], seen[n])
+    return grid(tiles)
+
+
+def write_picture(picture: Image.Image, media: Path, name: str) -> Path:
+    """Write a picture below the media folder. Raises DiskError."""
+    path = media / name
+    held = io.BytesIO()
+    picture.save(held, "WEBP", quality=QUALITY)
+    with disk_errors(media):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(path.name + ".part")
+        beside.write_bytes(held.getvalue())
+        beside.replace(path)
+    return path
+
+
+def position(layer: LayerSpec, sight: Sight, size: Sequence[int]) -> int:
+    """Flat position, class tokens included, of the cell that holds a point of an input (height, width)."""
+    if layer.grid is None:
+        return 0
+    rows, columns = layer.grid
+    row = min(max(int(sight.y * rows / size[0]), 0), rows - 1)
+    column = min(max(int(sight.x * columns / size[1]), 0), columns - 1)
+    return layer.tokens_before + row * columns + column
+
+
+def tile(picture: NDArray[np.float32], field: NDArray[np.float32], box: Sequence[int]) -> Image.Image:
+    """One image (3, H, W) cut to a box, as :data:`SIDE` pixels square, dimmed where its field (H, W) is small.
+
+    Colours are stretched over the image: the model's own normalisation is not undone.
+    """
+    low, high = float(picture.min()), float(picture.max())
+    shown = (picture - low) / (high - low or 1.0)
+    strength = np.sqrt(_smooth(field) / (float(_smooth(field).max()) or 1.0))
+    left, top, right, bottom = square(box, picture.shape[1], picture.shape[2])
+    dimmed = shown * (DARK + (1 - DARK) * strength)
+    bytes_ = np.moveaxis((dimmed * 255).round().astype(np.uint8), 0, 2)[top:bottom, left:right]
+    return Image.fromarray(bytes_).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+def square(box: Sequence[int], height: int, width: int) -> tuple[int, int, int, int]:
+    """A box as a square of at least :data:`LEAST` pixels around its centre, within the image."""
+    left, top, right, bottom = box
+    side = min(max(right - left, bottom - top, LEAST), height, width)
+    x = min(max((left + right - side) // 2, 0), width - side)
+    y = min(max((top + bottom - side) // 2, 0), height - side)
+    return x, y, x + side, y + side
+
+
+def grid(tiles: Sequence[Image.Image]) -> Image.Image:
+    """Tiles in rows, :data:`GAP` pixels of white between them."""
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    step = SIDE + GAP
+    whole = Image.new("RGB", (columns * step - GAP, rows * step - GAP), (255, 255, 255))
+    for i, own in enumerate(tiles):
+        whole.paste(own, (i % columns * step, i // columns * step))
+    return whole
+
+
+def _smooth(field: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The mean over 3 × 3 pixels: single pixels of a gradient flicker."""
+    padded = np.pad(field.astype(np.float64), 1, mode="edge")
+    height, width = field.shape
+    parts = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    mean: NDArray[np.float64] = np.mean(parts, axis=0)
+    return mean
+
+
+def _units(prepared: Prepared, layer: LayerSpec) -> Callable[[Tensor], Tensor]:
+    trace = prepared.model.trace
+    start = next(str(node.name) for node in trace.graph.graph.nodes if node.op == "placeholder")
+    segment = trace.segment(start, layer.node)
+
+    def units(x: Tensor) -> Tensor:
+        return to_units(segment(x, {}), layer)
+
+    return units
+
+
+def _input(prepared: Prepared, image: str) -> Tensor | None:
+    """The transformed input of an image of the data set; None if its file is gone."""
+    record = next((r for r in prepared.images.images if r.id == image), None)
+    if record is None:
+        return None
+    try:
+        return prepared.model.transform(decode(prepared.images.root / record.path))
+    except DataError:
+        return None
