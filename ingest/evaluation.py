@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from atlas.errors import DataError
-from ingest import evaluation_gcc
+from ingest import evaluation_cla, evaluation_gcc, evaluation_gig, evaluation_pure
 from ingest.methods.stage import Progress
 from ingest.plan import Folders
 from ingest.reopen import Opened
@@ -16,6 +16,9 @@ Evaluate = Callable[[Opened, str, int, Folders, Progress], Path]
 
 EVALUATIONS: Mapping[str, Evaluate] = {
     "gcc": evaluation_gcc.evaluate,
+    "gig": evaluation_gig.evaluate,
+    "cla": evaluation_cla.evaluate,
+    "pure": evaluation_pure.evaluate,
 }
 
 

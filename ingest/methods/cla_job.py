@@ -24,6 +24,8 @@ class ClaParameters:
     scopes : comma-separated ``classes``, ``all``, ``folders``, or a JSON file {name: [image names] or folder}.
     most_edges : edges of all scopes together that a run may store.
     screen : also store first-order screening edges.
+    related : for the evaluation, what makes two classes related: the text that joins the parts of their names
+        (``4-5`` and ``5-6`` share a part), or a JSON file {class: [part, …]}.
     chunk_bytes : memory for one batch of gradients.
     """
 
@@ -36,12 +38,14 @@ class ClaParameters:
     scopes: str = "classes"
     most_edges: int = 2_000_000
     screen: bool = False
+    related: str = "-"
     chunk_bytes: int = 256 * 2**20
 
     def to_dict(self) -> dict[str, Any]:
-        """For the Run; memory is no part of what a run is, and scopes are told by their images."""
+        """For the Run: what its numbers depend on; scopes are told by their images."""
         fields = asdict(self)
-        del fields["chunk_bytes"], fields["scopes"], fields["most_edges"]
+        for name in ("chunk_bytes", "scopes", "most_edges", "related"):
+            del fields[name]
         return fields
 
 

@@ -117,7 +117,11 @@ class ClaStage:
 
     def circuit(self, matrices: Sequence[Array], sizes: Sequence[int] | None = None) -> ClaCircuit:
         """The circuit that matrices of all links hold."""
-        return find_circuit(chain_scores(self.links, matrices, len(self.widths)), sizes or self.sizes)
+        return find_circuit(self.chain(matrices), sizes or self.sizes)
+
+    def chain(self, matrices: Sequence[Array]) -> list[Array]:
+        """Of matrices of all links those between adjacent layers, in order."""
+        return chain_scores(self.links, matrices, len(self.widths))
 
     def naming(self, run: str) -> ClaNaming:
         """Ids of what a run writes."""
