@@ -6,6 +6,7 @@ Matrices go from phase to phase as notes on disk, so memory holds those of two s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,16 @@ from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.cla import VERSION, ScopeScores, chain_scores, scope_scores
 from ingest.methods.cla_job import Link, make_links
-from ingest.methods.cla_tables import CONTRASTIVE, RAW, ClaNaming, ScopeResult, result_tables
+from ingest.methods.cla_tables import (
+    CONTRASTIVE,
+    RAW,
+    ClaNaming,
+    ScopeResult,
+    result_tables,
+    screen_tables,
+)
 from ingest.methods.scopes import Scope, choose_scopes
+from ingest.methods.screening import Screen
 from ingest.methods.stage import FACTS, Columns, Earlier, Progress, Table
 from ingest.numerics.cla_circuit import Array, ClaCircuit, contrasted, find_circuit, layer_sizes
 from ingest.store import ActivationStore
@@ -70,9 +79,12 @@ class ClaStage:
 
     @property
     def phases(self) -> tuple[tuple[str, ...], ...]:
-        """Scores of every scope, their sum, then what is made of each."""
+        """Scores of every scope and its screening if wanted, the scores' sum, then what is made of each."""
         numbers = [f"{n:06d}" for n in range(len(self.scopes))]
-        return tuple(f"scores-{n}" for n in numbers), ("sum",), tuple(f"scope-{n}" for n in numbers)
+        first = tuple(f"scores-{n}" for n in numbers)
+        if self.spec.screen:
+            first += tuple(f"screen-{n}" for n in numbers)
+        return first, ("sum",), tuple(f"scope-{n}" for n in numbers)
 
     def compute(
         self, run: str, shard: str, progress: Progress, earlier: Earlier
@@ -86,7 +98,7 @@ class ClaStage:
             return self._scores(
                 place, lambda done: progress(self.scopes[place].id, done, len(self.scopes[place].rows))
             )
-        return self._scope(run, place, earlier)
+        return self._screen(run, place) if kind == "screen" else self._scope(run, place, earlier)
 
     def facts(self, numbers: Mapping[str, float]) -> dict[str, Any]:
         """Facts about the run, from the sums over its shards."""
@@ -131,6 +143,19 @@ class ClaStage:
         found = self.scores(self.scopes[place].rows, progress)
         matrices = {f"mean-{i}": m for i, m in enumerate(found.means)}
         yield SCORES, {**matrices, **{f"std-{i}": m for i, m in enumerate(found.stds)}, "n": [found.n]}
+
+    @cached_property
+    def screen(self) -> Screen:
+        """What screens the links of this job."""
+        return Screen(self._prepared.model.trace, self.links, self.spec.chunk_bytes)
+
+    def _screen(self, run: str, place: int) -> Iterator[tuple[str, Columns]]:
+        scope, edges = self.scopes[place], 0
+        found = self.screen.scores(self.batches(scope.rows), scope.output)
+        for table, columns in screen_tables(self.naming(run), scope, self.screen, found, self.spec):
+            edges += len(columns["score"])  # type: ignore[arg-type]
+            yield table, columns
+        yield FACTS, {"screened": [edges]}
 
     def _sum(self, earlier: Earlier) -> Iterator[tuple[str, Columns]]:
         totals: list[Array] = []

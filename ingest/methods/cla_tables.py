@@ -17,7 +17,9 @@ from atlas.spool import Coded, Values
 from ingest.methods.cla import ScopeScores
 from ingest.methods.cla_job import ClaParameters, Link
 from ingest.methods.scopes import Scope, scope_tables
+from ingest.methods.screening import Screen, ScreenScores
 from ingest.methods.survey import Subject
+from ingest.numerics.cla import Moments
 from ingest.numerics.cla_circuit import ClaCircuit
 
 METHOD = "cla"
@@ -74,6 +76,45 @@ def result_tables(naming: ClaNaming, result: ScopeResult, parameters: ClaParamet
         if table is not None:
             yield table
     yield from _circuits(naming, result, parameters)
+
+
+def screen_tables(
+    naming: ClaNaming, scope: Scope, screen: Screen, found: ScreenScores, parameters: ClaParameters
+) -> Tables:
+    """First-order edges of one scope: between layers those of largest size, and what each layer gives its class."""
+    for link, own in zip(screen.links, found[0], strict=True):
+        if link.target is not None:
+            names = naming.neurons(link.target.ordinal)
+            ends = (naming.neurons(link.source.ordinal), names)
+            table = _screened(own, ends, scope, link.hops, parameters)
+            yield "Neuron-SCREENS-Neuron", table
+    if scope.output is not None and scope.kind == "class":
+        last = screen.layers[-1].ordinal
+        for layer, own in zip(screen.layers, found[1], strict=True):
+            column = Moments(own.n, own.mean[:, None], own.squares[:, None])
+            ends = (naming.neurons(layer.ordinal), [scope.id])
+            yield "Neuron-SCREENS-Class", _screened(column, ends, scope, last + 1 - layer.ordinal, parameters)
+
+
+def _screened(
+    own: Moments, ends: tuple[list[str], list[str]], scope: Scope, hops: int, parameters: ClaParameters
+) -> Columns:
+    scores = own.mean.float().cpu().numpy()
+    size = np.abs(scores)
+    m, n = stored_pairs(size, parameters.keep, parameters.sources, np.zeros(size.shape, np.bool_))
+    totals = size.sum(axis=0, dtype=np.float64)
+    return {
+        "start": Coded(m, ends[0]),
+        "end": Coded(n, ends[1]),
+        "score": scores[m, n].astype(np.float64),
+        "scope": Coded(np.zeros(len(m), np.int64), [scope.id]),
+        "share": scores[m, n] / totals[n],
+        "rank_in": ranks(size, 0)[m, n],
+        "rank_out": ranks(size, 1)[m, n],
+        "hops": np.full(len(m), hops),
+        "n": np.full(len(m), own.n),
+        "std": own.std.float().cpu().numpy()[m, n].astype(np.float64),
+    }
 
 
 def stored_pairs(

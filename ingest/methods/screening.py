@@ -19,6 +19,9 @@ from ingest.numerics.cla import CHUNK_BYTES, Ends, Moments, Run
 from ingest.numerics.screening import direct, screened
 from ingest.segments import OUTPUT, Segment, Trace
 
+ScreenScores = tuple[list[Moments], list[Moments]]
+"""E (C, D) of every link, and of every layer (C,) what its channels give the logit."""
+
 _ALONE = (
     *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh),
     *(nn.Identity, nn.Dropout, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
@@ -84,8 +87,8 @@ class Screen:
                     wanted += part.frozen if part is not None else ()
         self._nodes = list(dict.fromkeys(wanted))
 
-    def scores(self, batches: Batches, output: int | None = None) -> tuple[list[Moments], list[Moments]]:
-        """Over all images: E (C, D) of every link, and of every layer (C,) what goes to the logit, by moments.
+    def scores(self, batches: Batches, output: int | None = None) -> ScreenScores:
+        """Scores over all images.
 
         ``output`` : whose logit; each image's largest if None.
         """

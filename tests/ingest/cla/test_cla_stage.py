@@ -191,3 +191,23 @@ def test_stored_pairs_against_loops() -> None:
             for v in lines
         ]
         assert np.moveaxis(ranks(scores, axis), axis, -1).tolist() == want
+
+
+def test_screening_writes_signed_edges_between_layers_and_to_the_class(base) -> None:
+    """Linear network: an edge is brightness × weight × what the target gives the logit; so is a layer's part."""
+    own = stage(base, k=2, screen=True, images_per_scope=0)
+    tables = computed(own)
+    edges = next(c for name, c in tables if name == "Neuron-SCREENS-Neuron")
+    pairs = {
+        (int(m), int(n)): float(v)
+        for m, n, v in zip(edges["start"].codes, edges["end"].codes, edges["score"], strict=True)
+    }
+    assert {n for m, n in pairs if m == 0} == {0, 1}
+    heads = [c for name, c in tables if name == "Neuron-SCREENS-Class"][:3]
+    assert [int(h["hops"][0]) for h in heads] == [3, 2, 1]
+    first = {int(m): float(v) for m, v in zip(heads[0]["start"].codes, heads[0]["score"], strict=True)}
+    for m in (0, 1):
+        assert sum(v for (s, _), v in pairs.items() if s == m) == pytest.approx(first[m], rel=1e-5)
+    assert sum(first.values()) == pytest.approx(sum(float(v) for v in heads[2]["score"]), rel=1e-5), (
+        "the logit's parts sum to it in every layer"
+    )
