@@ -22,11 +22,14 @@ LIMIT = 3000
 DRAWN = {
     ("circuit", "gcc"): "circuit_edges",
     ("image", "gcc"): "circuit_of_image",
-    ("class", "gcc"): "circuit_of_class",
+    ("class", "gcc"): "exact_circuits_of_class",
+    ("circuit", "cla"): "circuit_attributions",
+    ("class", "cla"): "circuit_of_class",
     ("class", "gig"): "concepts_of_class",
     ("image", "gig"): "concept_edges_of_image",
     ("neuron", ""): "neuron_edges",
     ("concept", ""): "concept_lineage_down",
+    ("sense", ""): "sense_edges",
 }
 METHODS = {
     "gcc": "GCC, granular concept circuits",
@@ -38,19 +41,21 @@ METHODS = {
 ASKS = {
     "Neuron": ("neuron_edges", "neuron"),
     "Image": ("neuron_images", "image"),
-    "Class": ("circuit_of_class", "class"),
+    "Class": ("exact_circuits_of_class", "class"),
     "Concept": ("concept_neurons", "concept"),
+    "Sense": ("sense_edges", "sense"),
 }
 NEXT = "`atlas circuit IMAGE --exact` computes and stores the circuits of an image"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing to draw: what it is called, and the question with its complete arguments."""
+    """One thing to draw: what it is called, the question with its complete arguments, and whose answer it is."""
 
     name: str
     query: str
     values: Mapping[str, Any]
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Studio:
         """Names of all layers in execution order, model after model."""
         return tuple(row["name"] for row in lookup.run(self.connection, "layers", {"limit": 100_000}).rows)
 
-    def draw(self, parts: Sequence[Part], method: str = "", largest: int = grouping.LARGEST) -> Drawing:
+    def draw(self, parts: Sequence[Part], largest: int = grouping.LARGEST) -> Drawing:
         """One thing, or two compared; by modules where there are more than ``largest`` nodes.
 
         Raises QueryError if there is nothing to draw, or more than two things.
@@ -88,7 +93,7 @@ class Studio:
                     "there is nothing to draw", where=part.name, expected="edges", got="none", next_step=NEXT
                 )
         full = any(table.full for table in tables)
-        caption, context = self._caption(parts, method, full=full), Context(self.layers, self._scores(parts))
+        caption, context = self._caption(parts, full=full), Context(self.layers, self._scores(parts))
         made = (
             of_subgraph(caption, graphs[0], context)
             if len(parts) == 1
@@ -97,12 +102,13 @@ class Studio:
         pictured = pictures.with_pictures(made, self.places.media, self._thumbs(made))
         return self._linked(grouping.readable(pictured, largest))
 
-    def _caption(self, parts: Sequence[Part], method: str, *, full: bool) -> Caption:
+    def _caption(self, parts: Sequence[Part], *, full: bool) -> Caption:
         queries = [catalogue.get(part.query) for part in parts]
         drawn = [catalogue.get(query.drawing or query.name) for query in queries]
         statements = [browser.statement(q, part.values) for q, part in zip(drawn, parts, strict=True)]
         names = (parts[0].name, parts[1].name) if len(parts) == 2 else None
-        about = f"{METHODS.get(method, method)} · {queries[0].summary.rstrip('.')}".lstrip(" ·")
+        methods = " and ".join(dict.fromkeys(METHODS[p.method] for p in parts if p.method in METHODS))
+        about = " · ".join(filter(None, (methods, queries[0].summary.rstrip("."))))
         return Caption(
             " and ".join(part.name for part in parts),
             about,

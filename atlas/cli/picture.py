@@ -24,7 +24,7 @@ def of_neuron(connection: Connection, neuron: str) -> Path:
     from atlas.cli.jobs import complete_run
 
     run = complete_run(connection, neuron.split("/")[0], "activations")
-    media = folders().media
+    media: Path = folders().media
     name = address.picture_name(run.id, neuron)
     if (media / name).is_file():
         return media / name

@@ -54,7 +54,7 @@ def view(
     with answers.database() as connection:
         common = answers.given(model=of, limit=limit)
         parts = _parts(connection, what, method.value, common, traversal=traversal)
-        drawing = studio(connection).draw(parts, "" if _is_query(what[0]) else method.value)
+        drawing = studio(connection).draw(parts)
     write_atomic(output, html.document(drawing) if form == ".html" else svg.document(drawing))
     console.note(f"{len(drawing.vertices)} nodes and {len(drawing.arcs)} edges drawn")
     console.answer(str(output))
@@ -92,9 +92,12 @@ def _thing(
     connection: Connection, text: str, method: str, common: dict[str, Any], *, traversal: bool
 ) -> Part:
     """The question that draws what the text names; a new image file is explained first."""
+    from atlas import lookup
     from atlas.figures import DRAWN, LIMIT
 
     kind, found = _named(connection, text)
+    if kind == "circuit":
+        method = lookup.run(connection, "circuit_by_id", {"circuit": found}).rows[0]["method"]
     if kind == "image":
         found = circuit.in_atlas(connection, text, found, exact=False, of=common.get("model"))
         exact = not traversal and circuit.held(connection, found)
@@ -109,10 +112,10 @@ def _thing(
             got=f"{kind} by {method}",
         )
     limit = {"limit": LIMIT} if kind in ("circuit", "image", "class") else {}
-    return _part(connection, name, {**limit, **common, kind: found}, text)
+    return _part(connection, name, {**limit, **common, kind: found}, text, method)
 
 
-def _part(connection: Connection, name: str, given: dict[str, Any], called: str) -> Part:
+def _part(connection: Connection, name: str, given: dict[str, Any], called: str, method: str = "") -> Part:
     from atlas import catalogue, lookup
     from atlas.figures import Part
 
@@ -120,7 +123,7 @@ def _part(connection: Connection, name: str, given: dict[str, Any], called: str)
     known = {parameter.name for parameter in query.parameters}
     # Limit and model are for those queries that take them; a wrong argument of the user's is refused.
     kept = {k: v for k, v in given.items() if k in known or k not in ("limit", "model")}
-    return Part(called, name, lookup.complete(connection, query, kept))
+    return Part(called, name, lookup.complete(connection, query, kept), method)
 
 
 def _named(connection: Connection, text: str) -> tuple[str, str]:
@@ -128,10 +131,12 @@ def _named(connection: Connection, text: str) -> tuple[str, str]:
     from atlas import resolve
 
     try:
-        concept = address.parse(text).kind == "Concept"
+        kind = address.parse(text).kind
     except AddressError:
-        concept = False
-    return ("concept", resolve.concept(connection, text)) if concept else circuit.named(connection, text)
+        kind = ""
+    if kind in ("Concept", "Sense"):
+        return kind.lower(), resolve.address(connection, text)
+    return circuit.named(connection, text)
 
 
 def register(app: typer.Typer) -> None:

@@ -43,6 +43,7 @@ def test_a_circuit_is_drawn_with_its_members_scores_and_links(cli: Cli, tmp_path
         (("block1/1", "--limit", "3"), None),
         (("block2/c1",), None),
         (("cat", "--method", "gig"), None),
+        (("circuit_of_class", "class=cat"), None),
         (("shared_concepts", "classes=cat,car"), None),
         (("layers",), None),
     ],
