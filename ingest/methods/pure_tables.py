@@ -44,7 +44,8 @@ class Assigned:
 @dataclass(frozen=True)
 class Flows:
     """Flow of senses to the next layer, arrays of one length: sense (place among S), target, mean S_NS, its
-    deviation, images it rests on, share of the target's root list in the sense, that number of images, rank.
+    deviation, images it rests on, share of the target's root list in the sense, that number of images, whether an
+    identity shortcut carries it, rank.
     """
 
     sense: Ints
@@ -54,6 +55,7 @@ class Flows:
     n: Ints
     overlap: Array
     images: Ints
+    identity: Bools
     rank_out: Ints
 
 
@@ -235,7 +237,7 @@ def flow_table(found: LayerSenses, flows: Flows) -> tuple[str, Columns]:
             "overlap": flows.overlap,
             "sensitivity": flows.sensitivity,
             "images": flows.images,
-            "identity": np.zeros(count, np.bool_),
+            "identity": flows.identity,
             "rank_out": flows.rank_out,
             "hops": np.ones(count, np.int64),
             "n": flows.n,

@@ -109,6 +109,7 @@ def flows(
         n[source],
         common / roots.indices.shape[1],
         common,
+        (found.senses.channel[found.place[0]][source] == target) & pair.identity,
         rank + 1,
     )
 
