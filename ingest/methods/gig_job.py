@@ -37,7 +37,7 @@ class GigParameters:
     keep: int = 32
     express: int = 10
     exemplars: int = 10
-    chunk_bytes: int = 256 * 2**20
+    chunk_bytes: int = 64 * 2**20
 
     def to_dict(self) -> dict[str, Any]:
         """For the Run; memory is no part of what a run is."""

@@ -34,6 +34,7 @@ CHUNK_BYTES = 256 * 2**20
 DEFAULT_L0 = 0.9965
 LEAST_ACTIVE = 5.0
 _FALL = 2 / 3
+_SLACK = 1.01
 
 
 @dataclass(frozen=True)
@@ -199,32 +200,33 @@ def _merged(codes: Codes, better: Codes, rows: Tensor) -> Codes:
 
 
 def wished_active(concepts: int, l0: float = 0.0) -> float:
-    """Mean number of active concepts aimed at: (1 − l0) K; by default l0 = .9965, but five concepts at least."""
+    """Mean number of active concepts aimed at: (1 − l0) K.
+
+    By default l0 = .9965, but five concepts at least, and no more than an eighth of a small dictionary: with more,
+    codes explain the noise of vectors by differences of concepts that are alike.
+    """
     if l0:
         return max(1.0, (1 - l0) * concepts)
-    return min(max((1 - DEFAULT_L0) * concepts, LEAST_ACTIVE), max(1.0, concepts / 2))
+    return min(max((1 - DEFAULT_L0) * concepts, LEAST_ACTIVE), max(1.0, concepts / 8))
 
 
-def penalty_for(x: Tensor, v: Tensor, active: float, rounds: int = 12) -> float:
-    """λ at which vectors x (N, C) have ``active`` concepts on average, within a hundredth or after ``rounds``.
+def penalty_for(x: Tensor, v: Tensor, active: float, rounds: int = 8) -> float:
+    """The least λ at which vectors x (N, C) have no more than ``active`` concepts on average, a hundredth aside.
 
-    λ falls from the largest |V x| by thirds until there are enough, but not below 10⁻⁴ of it, where codes are dear;
-    then log λ is bisected. Without a vector that is not zero it is 1: every code is empty then.
+    λ falls from the largest |V x| by thirds until there are more, but not below 10⁻⁴ of it, where codes are dear; then
+    log λ is bisected. Without a vector that is not zero it is 1: every code is empty then.
     """
     v = v.to(x.device, x.dtype)
     high = max((float((x[rows] @ v.T).abs().max()) for rows in _chunks(len(x), v, CHUNK_BYTES)), default=0.0)
     if high <= 0:
         return 1.0
     low, least = high * _FALL, high * 1e-4
-    while low > least and _mean_active(x, v, low) < active:
+    while low > least and _mean_active(x, v, low) <= _SLACK * active:
         high, low = low, low * _FALL
     for _ in range(rounds):
-        middle = (low * high) ** 0.5
-        found = _mean_active(x, v, middle)
-        if abs(found - active) <= 0.01 * active:
-            return float(middle)
-        low, high = (middle, high) if found > active else (low, middle)
-    return float((low * high) ** 0.5)
+        middle = float((low * high) ** 0.5)
+        low, high = (middle, high) if _mean_active(x, v, middle) > _SLACK * active else (low, middle)
+    return high
 
 
 def _mean_active(x: Tensor, v: Tensor, penalty: float) -> float:

@@ -140,7 +140,8 @@ def test_penalty_reaches_the_wished_number():
 def test_default_sparsity():
     assert wished_active(2048) == pytest.approx(2048 * 0.0035)
     assert wished_active(150) == 5
-    assert wished_active(4) == 2
+    assert wished_active(16) == 2
+    assert wished_active(4) == 1
     assert wished_active(200, 0.95) == pytest.approx(10)
 
 
