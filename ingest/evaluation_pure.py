@@ -6,7 +6,7 @@ where the data set says). The figures are a run of their own, which builds on th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,15 @@ from ingest.experiments.pure_layer import (
     spliced_measures,
     trained_measures,
 )
-from ingest.experiments.splice import Ints, draw_splices, splice_references
+from ingest.experiments.sense_cuts import Cuts, content_told, cut, cut_measures, spliced_told
+from ingest.experiments.splice import (
+    Ints,
+    References,
+    Splices,
+    draw_splices,
+    reference_count,
+    splice_references,
+)
 from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.measures import Measure, measure_tables
@@ -38,6 +46,8 @@ from ingest.reopen import Opened
 
 METHOD = "evaluate-pure"
 VERSION = "1"
+CUT_SHARE = 8
+"""Trained neurons that are measured for each one whose senses are taken away."""
 SPLICES = 2
 """Spliced neurons for each trained one that is measured."""
 
@@ -119,24 +129,49 @@ class Loader:
 
 
 def figures(opened: Opened, world: World, progress: Progress) -> Iterator[Measure]:
-    """All measures, layer by layer."""
+    """All measures, layer by layer, then those over all layers."""
     prepared, store = opened.prepared, opened.store
     through = list(lenses(world.trace, prepared.layers, prepared.spec.pure.lower).values())
-    names = [lens.upper.name for lens in through]
     splices = {
-        name: draw_splices(store, name, world.lists, SPLICES * world.count, world.seed) for name in names
+        lens.upper.name: draw_splices(store, lens.upper.name, world.lists, SPLICES * world.count, world.seed)
+        for lens in through
     }
-    references = splice_references(world.trace, splices, store, world.rows, world.batches, world.references)
+    few = {name: own.take(_spread(len(own), world.count)) for name, own in splices.items()}
+    judged = _references(world, splices, world.rows)
+    chosen = _references(world, few, np.flatnonzero(world.lists))
     spoken: list[Spoken] = []
+    cuts: dict[str, list[Cuts]] = {"spliced": [], "content": []}
     for done, lens in enumerate(through):
         name = lens.upper.name
         progress("layers", done, len(through))
-        spoken.append(spliced(world, lens, splices[name], references[name]))
+        spoken.append(spliced(world, lens, splices[name], judged[name]))
         yield from spliced_measures(spoken[-1])
         yield from trained_measures(world, lens, _parents(splices[name].parents, world))
         yield from content_measures(world, lens)
-    yield from overall(spoken)
+        some = _spread(len(splices[name]), world.count)
+        own = References(judged[name].rows[some], judged[name].truth[some])
+        for truth, told in (
+            ("spliced", spliced_told(few[name], chosen[name], own)),
+            ("content", content_told(world, lens, len(some))),
+        ):
+            if told is not None:
+                cuts[truth].append(cut(world, lens, told))
+                yield from cut_measures(cuts[truth][-1:], {"layer": name, "truth": truth}, world.seed)
     progress("layers", len(through), len(through))
+    yield from overall(spoken)
+    for truth, parts in cuts.items():
+        yield from cut_measures(parts, {"layer": "all", "truth": truth}, world.seed)
+
+
+def _references(world: World, splices: Mapping[str, Splices], rows: Ints) -> dict[str, References]:
+    return splice_references(
+        world.trace, splices, world.store, rows, world.batches, reference_count(len(rows))
+    )
+
+
+def _spread(total: int, count: int) -> Ints:
+    """Places of the spliced neurons whose senses are taken away, evenly over all of them."""
+    return np.unique(np.linspace(0, total - 1, max(2, count // CUT_SHARE)).round().astype(np.int64))
 
 
 def _parents(parents: Ints, world: World) -> Ints:

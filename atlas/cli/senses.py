@@ -64,6 +64,15 @@ def splits(
         bool,
         typer.Option("--ablate", help="With NEURON: remove the inputs of each sense, and of random ones."),
     ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", help="With NEURON: a PNG with a map of its references and what each sense sees."
+        ),
+    ] = None,
+    map_: Annotated[
+        str, typer.Option("--map", help="With --picture: pca, or umap with the extra umap.")
+    ] = "pca",
     of: OfModel = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -74,15 +83,19 @@ def splits(
     """Polysemantic neurons, the most certain first; or one neuron's senses, their images, inputs and classes."""
     with answers.database() as connection:
         if neuron is None:
-            if image is not None or ablate:
+            if image is not None or ablate or picture is not None:
                 raise DataError(
-                    "name the neuron", expected="atlas splits NEURON --image F or --ablate", got="none"
+                    "name the neuron",
+                    expected="atlas splits NEURON --image F, --ablate or --picture F",
+                    got="none",
                 )
             name, params = _asked(find, layer, class_, least, of)
         else:
             from atlas import resolve
 
             found = resolve.address(connection, neuron)
+            if picture is not None:
+                _draw(connection, found, picture, map_, device)
             if image is not None or ablate:
                 table = _run(connection, found, image, device)
                 answers.show(table, as_json=as_json, as_csv=as_csv)
@@ -144,6 +157,14 @@ def _run(connection: Connection, found: str, image: Path | None, device: str) ->
     name = "sense_of_image" if image is not None else "sense_ablation"
     given = {"neuron": neuron.id} | ({"image": str(image)} if image is not None else {})
     return Table(name, given, tuple(rows[0]), tuple(rows))
+
+
+def _draw(connection: Connection, found: str, picture: Path, method: str, device: str) -> None:
+    from ingest.pictures.senses import picture_of, write_png
+
+    job, _ = opened(connection, found.split("/")[0], "pure", device)
+    write_png(picture_of(job, found, method), picture)
+    console.note(f"drawn to {picture}")
 
 
 def circuit(query: str, of: str | None, *, as_json: bool, limit: int | None, browser: bool) -> None:

@@ -98,9 +98,7 @@ def place(vectors: Floats, method: str = "pca", seed: int = 123) -> Floats:
     try:
         from umap import UMAP
     except ImportError as error:
-        raise DataError(
-            "UMAP is not installed", got=error.name, next_step="pip install 'circuit-atlas[umap]'"
-        ) from error
+        raise DataError("UMAP is not installed", next_step="`pip install 'circuit-atlas[umap]'`") from error
     near = max(2, min(6, len(vectors) - 1))
     found: Floats = UMAP(
         n_neighbors=near, min_dist=0.3, spread=1.0, random_state=seed, n_jobs=1
