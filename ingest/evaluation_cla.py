@@ -32,6 +32,7 @@ from ingest.methods.cla_overlap import (
 from ingest.methods.cla_stage import ClaStage
 from ingest.methods.measures import Measure, Resampling, measure_tables
 from ingest.methods.scopes import Scope
+from ingest.methods.screening_agreement import EDGES, agreement, agreement_measures
 from ingest.methods.stage import Progress
 from ingest.numerics.cla_circuit import Members
 from ingest.plan import Folders, record_of, spool_folder
@@ -39,6 +40,7 @@ from ingest.reopen import Opened
 
 METHOD = "evaluate-cla"
 VERSION = "1"
+SCREENED = 5
 GROUPS, OTHERS = " of random groups", " of judging images"
 
 
@@ -76,6 +78,8 @@ def evaluate(opened: Opened, run: str, count: int, folders: Folders, progress: P
         measures += stability_measures(circuits, other, OTHERS)
         progress("pruning", 0, 1)
         measures += _effects(opened, stage, circuits, judged, related)
+        if stage.spec.screen:
+            measures += _screening(opened, stage, judged)
     with SpoolWriter(spool_folder(folders, record), record) as writer:
         for name, columns in measure_tables(measures, record.id, run):
             writer.write(name, columns)
@@ -103,6 +107,17 @@ def _effects(
     resampling = Resampling([prepared.groups[row] for row in judged.rows], seed)
     trace, layers = prepared.model.trace, prepared.layers
     return effect_measures(trace, layers, members, judged, partners(related), resampling)
+
+
+def _screening(opened: Opened, stage: ClaStage, judged: Judged) -> list[Measure]:
+    """Screening against full removal of edges, on a few of the images."""
+    prepared, found, groups = opened.prepared, [], []
+    for place in np.unique(np.linspace(0, len(judged.rows) - 1, SCREENED).round().astype(int)).tolist():
+        rng = np.random.default_rng([prepared.spec.seed, place])
+        x = judged.x[place : place + 1]
+        found.append(agreement(prepared.model.trace, stage.screen, x, judged.output[place], rng))
+        groups.append(prepared.groups[judged.rows[place]])
+    return agreement_measures(found, Resampling(groups, prepared.spec.seed), {"edges_drawn": EDGES})
 
 
 def _judging(stage: ClaStage, scopes: Sequence[Scope], count: int) -> list[Scope]:

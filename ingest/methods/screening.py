@@ -70,7 +70,7 @@ class Screen:
 
     def __init__(self, trace: Trace, links: Sequence[Link], budget: int = CHUNK_BYTES) -> None:
         self._trace = trace
-        self._budget = budget
+        self.budget = budget
         self.links = [link for link in links if link.target is not None]
         self.joints = [
             None if link.target is None else joint_of(trace, link.source, link.target) for link in self.links
@@ -126,7 +126,7 @@ class Screen:
         a, g = clean[link.source.node], slopes[link.target.node]
         if joint is None:
             ends = Ends(link.source.channel_axis, link.target.channel_axis)
-            return screened(link.segment.bind(clean), a, g, ends, self._budget)
+            return screened(link.segment.bind(clean), a, g, ends, self.budget)
         t, s = a, g
         if joint.before is not None:
             t = _tangent(joint.before.bind(clean), a)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from ingest.layers import choose_layers
 from ingest.methods.cla_job import make_links
+from ingest.methods.measures import Resampling
 from ingest.methods.screening import Screen, joint_of
+from ingest.methods.screening_agreement import agreement, agreement_measures
 from ingest.numerics.cla import Ends
 from ingest.numerics.screening import direct, screened
 from ingest.segments import OUTPUT
@@ -135,3 +139,21 @@ def test_padding_modes_and_groups(mode: str) -> None:
         t, s = torch.randn(1, 4, 5, 5).double(), torch.randn(1, 6, 5, 5).double()
     slow = screened(conv, t, s, Ends(1, 1))
     torch.testing.assert_close(direct(conv, t, s), slow)
+
+
+def test_screening_foretells_removal_and_samples_are_told_apart(nets) -> None:
+    net = nets("residual")
+    screen = Screen(net.trace, make_links(net.trace, net.layers))
+    found = agreement(net.trace, screen, net.images[:1], 1, np.random.default_rng(0), 40)
+    assert [(found.sample == s).sum() for s in ("uniform", "top")] == [40, 40]
+    clean, slopes = screen.clean(net.images[:1], 1)
+    every = np.concatenate([screen.edges(n, clean, slopes).abs().flatten().numpy() for n in (0, 1)])
+    top = np.abs(found.screened[found.sample == "top"])
+    np.testing.assert_allclose(np.sort(top), np.sort(every)[-40:])
+    for sample in ("uniform", "top", "pooled"):
+        own = slice(None) if sample == "pooled" else found.sample == sample
+        want = spearmanr(found.screened[own], found.removed[own]).statistic
+        assert found.spearman(sample) == pytest.approx(want, abs=1e-6)
+    assert found.spearman("pooled") > 0.5
+    measures = agreement_measures([found], Resampling([("a",)], 0, 10), {"k": 1})
+    assert [m.settings["edges"] for m in measures] == ["uniform", "top", "pooled"]
