@@ -5,6 +5,7 @@ Notation: X (N, C) feature vectors of the layer as sampled, one a list image; β
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,17 @@ def check_dictionary(name: str) -> None:
             expected=f"{', '.join(DICTIONARIES)} or file:PATH",
             got=name,
         )
+
+
+def dictionary_digest(name: str) -> str | None:
+    """SHA-256 of a dictionary's file, hex; None for a name of the registry. Raises DataError if it cannot be read."""
+    path = dictionary_path(name)
+    if path is None:
+        return None
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError("the dictionary cannot be read", where=path, got=type(error).__name__) from error
 
 
 def default_concepts(channels: int, vectors: int) -> int:

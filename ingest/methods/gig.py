@@ -13,7 +13,8 @@ from torch import Tensor
 
 from atlas.errors import DataError
 from ingest.layers import LayerSpec, from_units, to_units
-from ingest.methods.concepts import LayerDictionary
+from ingest.methods.concepts import LayerDictionary, check_dictionary
+from ingest.methods.feature_space import SPACES
 from ingest.methods.gig_job import GigParameters
 from ingest.numerics.gig import Line, completeness_error, contributions, integrated_gradients
 from ingest.numerics.lasso import Codes, lasso
@@ -52,6 +53,34 @@ class Scores:
     error: Tensor
 
 
+def check_parameters(parameters: GigParameters) -> None:
+    """Raise DataError for a dictionary, space or target that there is not, or a number out of its range."""
+    check_dictionary(parameters.dictionary)
+    for name, known in (("space", SPACES), ("target", TARGETS)):
+        if getattr(parameters, name) not in known:
+            raise DataError(
+                f"no such {name}",
+                where=f"--set gig.{name}",
+                expected=" or ".join(known),
+                got=getattr(parameters, name),
+            )
+    for name in ("steps", "top_concepts", "images_per_class", "keep", "express", "exemplars", "chunk_bytes"):
+        if getattr(parameters, name) < 1:
+            raise DataError(
+                "a number out of its range",
+                where=f"--set gig.{name}",
+                expected=">= 1",
+                got=getattr(parameters, name),
+            )
+    if not 0 <= parameters.l0 < 1 or parameters.concepts < 0:
+        raise DataError(
+            "a number out of its range",
+            where="--set gig.l0 or gig.concepts",
+            expected="0 <= l0 < 1 and concepts >= 0",
+            got=f"{parameters.l0} and {parameters.concepts}",
+        )
+
+
 class Explainer:
     """The concepts of a model's layers and the paths between them.
 
@@ -59,23 +88,12 @@ class Explainer:
     ----------
     trace : of the model; its device and dtype are those of everything here.
     dictionaries : one a layer, in order.
-    parameters : steps, target, residual, memory.
-
-    Raises
-    ------
-    DataError : a class target that there is not.
+    parameters : steps, target, residual, memory; see :func:`check_parameters`.
     """
 
     def __init__(
         self, trace: Trace, dictionaries: Sequence[LayerDictionary], parameters: GigParameters
     ) -> None:
-        if parameters.target not in TARGETS:
-            raise DataError(
-                "no such target",
-                where="--set gig.target",
-                expected=" or ".join(TARGETS),
-                got=parameters.target,
-            )
         self.trace = trace
         self.dictionaries = tuple(dictionaries)
         self._parameters = parameters

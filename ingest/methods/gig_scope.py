@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from torch import Tensor
 from ingest.methods.gig import Clean, Decomposed, Explainer, Scores
 from ingest.methods.gig_tables import Averages
 from ingest.segments import OUTPUT
+
+WARNED = 0.05
+"""Completeness errors above this are told."""
 
 
 @dataclass(frozen=True)
@@ -109,3 +113,27 @@ def _top(found: Sequence[Scores], count: int) -> list[int]:
 
 def _averages(found: Sequence[Scores]) -> Averages:
     return Averages.of(torch.cat([scores.scores for scores in found]).cpu().numpy())
+
+
+def run_facts(numbers: Mapping[str, float], steps: int) -> dict[str, Any]:
+    """Facts about a run from the sums over its shards: vectors whose position SRD did not choose, contributions, and
+    how complete they are; with a remark where the mean error, or the share of targets above it, is over 5 %.
+    """
+    measured = max(1.0, numbers.get("targets", 0.0))
+    over = numbers.get("incomplete", 0.0) / measured
+    error = numbers.get("completeness_error", 0.0) / measured
+    remarks = []
+    if error > WARNED or over > WARNED:
+        remarks.append(
+            f"GIG: the completeness error is {error:.1%} of Σ|GIG| on average and over {WARNED:.0%} for "
+            f"{over:.1%} of targets; more steps (--set gig.steps={2 * steps}) make it smaller"
+        )
+    return {
+        "vectors": int(numbers.get("vectors", 0)),
+        "fallback_vectors": int(numbers.get("fallbacks", 0)),
+        "targets": int(numbers.get("targets", 0)),
+        "completeness_error": error,
+        "incomplete_share": over,
+        "contributions": int(numbers.get("contributions", 0)),
+        "remarks": remarks,
+    }

@@ -22,14 +22,14 @@ from ingest.methods.concepts import (
     HELD_OUT,
     LayerDictionary,
     Vectors,
-    check_dictionary,
+    dictionary_digest,
     keep_layer,
     make_dictionary,
     read_layer,
 )
 from ingest.methods.feature_space import FeatureSpace, feature_space
-from ingest.methods.gig import VERSION, Explainer
-from ingest.methods.gig_scope import ScopeGraph, scope_graph
+from ingest.methods.gig import VERSION, Explainer, check_parameters
+from ingest.methods.gig_scope import WARNED, ScopeGraph, run_facts, scope_graph
 from ingest.methods.gig_tables import (
     ConceptNaming,
     contribution_table,
@@ -44,7 +44,6 @@ from ingest.selection import choose_queries
 from ingest.store import ActivationStore
 
 IMAGES_PER_SHARD = 200
-WARNED = 0.05
 Done = Callable[[int], None]
 
 
@@ -63,7 +62,8 @@ class GigStage:
         self._store = store
         self._trace = prepared.model.trace
         self.spec = prepared.spec.gig
-        check_dictionary(self.spec.dictionary)
+        check_parameters(self.spec)
+        self._file = dictionary_digest(self.spec.dictionary)
         subject, images = prepared.subject, prepared.images.images
         self.queries = queries or choose_queries(
             prepared.spec.queries, images, subject.labels, subject.judging
@@ -76,6 +76,7 @@ class GigStage:
         """What its numbers depend on, beside model, data and seed."""
         return {
             **self.spec.to_dict(),
+            **({} if self._file is None else {"dictionary_digest": self._file}),
             "layers": [layer.name for layer in self._prepared.layers],
             "queries": len(self.expressed),
             "queries_digest": digest_of([self._store.ids[row] for row in self.expressed]),
@@ -117,24 +118,7 @@ class GigStage:
 
     def facts(self, numbers: Mapping[str, float]) -> dict[str, Any]:
         """Facts about the run: vectors whose position SRD did not choose, and how complete the contributions are."""
-        measured = max(1.0, numbers.get("targets", 0.0))
-        over = numbers.get("incomplete", 0.0) / measured
-        error = numbers.get("completeness_error", 0.0) / measured
-        remarks = []
-        if error > WARNED or over > WARNED:
-            remarks.append(
-                f"GIG: the completeness error is {error:.1%} of Σ|GIG| on average and over {WARNED:.0%} for "
-                f"{over:.1%} of targets; more steps (--set gig.steps={2 * self.spec.steps}) make it smaller"
-            )
-        return {
-            "vectors": int(numbers.get("vectors", 0)),
-            "fallback_vectors": int(numbers.get("fallbacks", 0)),
-            "targets": int(numbers.get("targets", 0)),
-            "completeness_error": error,
-            "incomplete_share": over,
-            "contributions": int(numbers.get("contributions", 0)),
-            "remarks": remarks,
-        }
+        return run_facts(numbers, self.spec.steps)
 
     @cached_property
     def spaces(self) -> tuple[FeatureSpace, ...]:
@@ -175,7 +159,13 @@ class GigStage:
         """Where dictionaries are kept, named by all that they depend on."""
         own = {name: getattr(self.spec, name) for name in ("dictionary", "concepts", "l0", "space")}
         subject = self._prepared.subject
-        parts = [VERSION, canonical(own), str(self._prepared.spec.seed), self._store.plan.digest]
+        parts = [
+            VERSION,
+            canonical(own),
+            self._file or "",
+            str(self._prepared.spec.seed),
+            self._store.plan.digest,
+        ]
         return (
             self._store.folder / f"concepts-{digest_of([*parts, *map(str, subject.judging.tolist())])[:16]}"
         )
