@@ -180,6 +180,11 @@ class Segment:
         """Nodes that do not depend on a and feed the segment."""
         self._program = program
 
+    @property
+    def program(self) -> nn.Module:
+        """(a, frozen inputs in the order of ``self.frozen``) -> (b,), as a rule a graph. Copy it before a change."""
+        return self._program
+
     def __call__(self, a: Tensor, frozen: Mapping[str, Tensor]) -> Tensor:
         """b's tensor for a's.
 

@@ -100,7 +100,7 @@ class SenseDesk:
             return [(rows, x)]
 
         pairs = (np.zeros(1, np.int64), np.array([neuron.channel], np.int64))
-        functions = [_activation, variant_function(neuron.lens, trace, spec.variant)]
+        functions = [_activation, variant_function(neuron.lens, spec.variant)]
         active, vector = pair_vectors(neuron.lens, trace, loader, pairs, functions, spec.chunk_bytes)
         sense, distance, margin = nearest(
             vector.float().cpu().numpy(), neuron.senses.centroids, np.array([neuron.count])
@@ -156,7 +156,7 @@ class SenseDesk:
         """Nearest sense of each image, -1 where the neuron is silent."""
         trace, spec = self._prepared.model.trace, self._prepared.spec.pure
         pairs = (rows, np.full(len(rows), neuron.channel))
-        functions = [_activation, variant_function(neuron.lens, trace, spec.variant)]
+        functions = [_activation, variant_function(neuron.lens, spec.variant)]
         active, vectors = pair_vectors(
             neuron.lens, trace, self._stage.batches, pairs, functions, spec.chunk_bytes
         )

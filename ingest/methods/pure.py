@@ -19,7 +19,7 @@ from torch import Tensor
 from atlas.errors import DataError
 from ingest.layers import LayerSpec, from_units, to_units
 from ingest.methods.gcc_job import Loader
-from ingest.numerics.pure import VARIANTS, Look, l1_unit, relevance
+from ingest.numerics.pure import VARIANTS, Forward, Look, Raw, l1_unit
 from ingest.numerics.sensitivity import rows_per_chunk
 from ingest.segments import Segment, Trace
 from ingest.store import ActivationStore
@@ -52,16 +52,18 @@ class Lens:
         shape = tuple(raw.shape)
         frozen = {name: clean[name] for name in self.segment.frozen}
 
-        def forward(units: Tensor, rows: Tensor) -> Tensor:
-            held = {name: value[rows] if len(value) > 1 else value for name, value in frozen.items()}
-            return to_units(self.segment(from_units(units, shape, self.lower), held), self.upper)
+        def through(segment: Raw) -> Forward:
+            def forward(units: Tensor, rows: Tensor) -> Tensor:
+                held = {name: value[rows] if len(value) > 1 else value for name, value in frozen.items()}
+                return to_units(segment(from_units(units, shape, self.lower), held), self.upper)
+
+            return forward
 
         target = torch.empty((1, self.upper.channels * self.upper.positions), device="meta")
         chunk = rows_per_chunk(raw, target, chunk_bytes)
         most = _CPU_IMAGES if raw.device.type == "cpu" else _GPU_IMAGES
-        return Look(
-            to_units(raw, self.lower), forward, image, channel, self.upper.tokens_before, min(most, chunk)
-        )
+        units, skip = to_units(raw, self.lower), self.upper.tokens_before
+        return Look(units, through(self.segment), image, channel, skip, min(most, chunk), through=through)
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,13 @@ def lenses(trace: Trace, layers: Sequence[LayerSpec], lower: str) -> dict[int, L
     return found
 
 
-def variant_function(lens: Lens, trace: Trace, variant: str) -> Vectors:
+def variant_function(lens: Lens, variant: str) -> Vectors:
     """Vectors of a variant by name. Raises DataError for an unknown one, or without the extra it needs."""
     if variant in VARIANTS:
         return VARIANTS[variant]
     from ingest.methods.lrp import lrp_vectors
 
-    return lrp_vectors(lens, trace, variant)
+    return lrp_vectors(lens.segment, variant)
 
 
 def pair_vectors(
@@ -172,9 +174,9 @@ def reference_vectors(
     rows = found.rows[channels]
     count, n = rows.shape
     pairs = (rows.ravel(), np.repeat(channels, n))
-    functions: list[Vectors] = [relevance]
+    functions: list[Vectors] = [lambda look: look.relevance]
     if variant != "pure":
-        functions.append(variant_function(lens, trace, variant))
+        functions.append(variant_function(lens, variant))
     r, *other = pair_vectors(lens, trace, loader, pairs, functions, chunk_bytes, progress)
     known = (r != 0).any(1).view(count, n).cpu().numpy()
     v = l1_unit(r).view(count, n, -1)

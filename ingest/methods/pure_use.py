@@ -17,7 +17,6 @@ from ingest.methods.pairs import Pair, clean_values
 from ingest.methods.pure import Lens, pair_vectors, variant_function
 from ingest.methods.pure_job import PureParameters
 from ingest.methods.pure_tables import Assigned, Flows, LayerSenses
-from ingest.numerics.pure import VARIANTS
 from ingest.numerics.sensitivity import normalised
 from ingest.segments import Trace
 from ingest.store import TopLists
@@ -52,7 +51,7 @@ def assign(
     """
     rows, neurons = held
     channels = found.senses.channel[neurons]
-    function = VARIANTS.get(found.variant) or variant_function(lens, trace, found.variant)
+    function = variant_function(lens, found.variant)
     (vectors,) = pair_vectors(lens, trace, loader, (rows, channels), [function], chunk_bytes)
     counts = found.senses.labels.max(1, initial=-1) + 1
     sense, distance, margin = nearest(

@@ -32,6 +32,8 @@ LOCAL_SHARE = 0.5
 """Weight of local activation beside relevance 1 in the hybrid's inner products."""
 Forward = Callable[[Tensor, Tensor], Tensor]
 """F: (lower units of some images (b, C_lo, P_lo), their rows (b,) int64) -> upper units (b, C_hi, P_hi)."""
+Raw = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+"""(raw lower activations, frozen inputs) -> raw upper activations, as a segment is called."""
 Start = Callable[[Tensor, int], Tensor]
 """Maps h (m, P_hi) and the positions in front that have no place in the image -> initial relevance (m, P_hi)."""
 
@@ -47,6 +49,7 @@ class Look:
     width : channels of the upper layer that are neurons of it; those behind are read-outs, whose pairs get vectors
         but which no activation vector shows. None for all.
     hidden : (n, h) int64 upper channels that a pair's activation vectors show as zero; None for none.
+    through : another function in the segment's place -> the forward that goes through it; None where there is none.
 
     What several variants start from is computed once a look and kept with it.
     """
@@ -59,6 +62,7 @@ class Look:
     chunk: int = 64
     width: int | None = None
     hidden: Tensor | None = None
+    through: Callable[[Raw], Forward] | None = None
 
     @cached_property
     def relevance(self) -> Tensor:
