@@ -55,7 +55,7 @@ def defend(
     goal: Annotated[
         float,
         typer.Option("--goal", min=0, max=1, help="Attack success on the first half that is small enough."),
-    ] = 0.2,
+    ] = 0.1,
     scored: Annotated[
         int, typer.Option("--scored", min=1, help="Images of each kind to score circuits on.")
     ] = 20,

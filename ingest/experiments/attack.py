@@ -55,7 +55,7 @@ class AttackSpec:
     classes: Path | None = None
     sides: Sides = field(default_factory=Sides)
     sizes: tuple[float, ...] = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1)
-    goal: float = 0.2
+    goal: float = 0.1
     scored: int = 20
     kind: str = "circuit"
     draws: int = 10

@@ -34,8 +34,8 @@ class Defence:
 
     tried : share of channels -> attack success on the first half with that circuit pruned.
     edges, channels : share of all edges, and largest share of a layer's channels, that is touched.
-    measures : attack_success, accuracy_attacked (to the true class) and accuracy_clean; ``settings["cut"]`` is none,
-        circuit, top or random.
+    measures : attack_success, true_accuracy (attacked images given their true class) and clean_accuracy;
+        ``settings["cut"]`` is none, circuit, top or random.
     """
 
     nodes: frozenset[Node]
@@ -127,9 +127,12 @@ def _measured(
     for kind, side in sides.items():
         outcome = _run(case, surgeon, side, side.rows(judging=True), cuts, (), progress)
         resampling = Resampling([side.sources[row] for row in outcome.rows], case.spec.seed)
-        wanted = {f"accuracy_{kind}": side.label[outcome.rows]}
-        if kind == "attacked":
-            wanted = {"attack_success": side.target[outcome.rows], **wanted}
+        label, target = side.label[outcome.rows], side.target[outcome.rows]
+        wanted = (
+            {"attack_success": target, "true_accuracy": label}
+            if kind == "attacked"
+            else {"clean_accuracy": label}
+        )
         logits = {NONE: [outcome.clean]}
         for (name, _), pruned in zip(names, outcome.pruned, strict=True):
             logits.setdefault(name, []).append(pruned)
