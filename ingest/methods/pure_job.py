@@ -24,8 +24,8 @@ class PureParameters:
     least : references that the smallest sense of a split must have.
     level : share of false splits that is accepted among the splits (Benjamini–Hochberg over all neurons).
     lower : layer whose neurons feed the senses; empty is the nearest layer before.
-    variant : which vectors are split: pure (the authors'), one, at-max, at-max-l2, map, local, hybrid, and with
-        the extra ``lrp`` lrp-epsilon and lrp-flat.
+    variant : which vectors are split: pure (the authors'), one, at-max, at-max-l2, map, local, weighted,
+        hybrid, and with the extra ``lrp`` lrp-epsilon and lrp-flat.
     feeds : stored lower neurons a sense.
     flow_images : references of a sense that its flow to the next layer is averaged over.
     flow_targets : stored neurons of the next layer a sense.

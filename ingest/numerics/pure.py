@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-10
-LOCAL_SHARE = 0.5
-"""Weight of local activation beside relevance 1 in the hybrid's inner products."""
+LOCAL_SHARE = 0.25
+"""Weight of :func:`local` in the hybrid's inner products, beside 1 each of relevance and :func:`weighted`."""
 Forward = Callable[[Tensor, Tensor], Tensor]
 """F: (lower units of some images (b, C_lo, P_lo), their rows (b,) int64) -> upper units (b, C_hi, P_hi)."""
 Raw = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
@@ -176,10 +176,23 @@ def local(look: Look) -> Tensor:
     return look.peak_activations
 
 
+def weighted(look: Look) -> Tensor:
+    """(n, C_hi) signed roots of all channels of the neuron's layer, summed with the weights relu(h)², of length 1.
+
+    Between :func:`whole_map` and :func:`local`: what is active where the neuron is.
+    """
+
+    def read(maps: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
+        return torch.einsum("mp,mcp->mc", maps[rows, channels].clamp(min=0).square(), maps[rows])
+
+    return l2_unit(signed_root(_activations(look, read)))
+
+
 def hybrid(look: Look) -> Tensor:
-    """(n, C_lo + C_hi) signed roots of R, of length 1, beside those of :func:`local`, of length √½."""
+    """(n, C_lo + 2 C_hi) signed roots of R, :func:`weighted` and those of :func:`local`, of lengths 1, 1 and ½."""
     near = l2_unit(signed_root(look.peak_activations))
-    return torch.cat([l2_unit(signed_root(look.relevance)), LOCAL_SHARE**0.5 * near], 1)
+    parts = [l2_unit(signed_root(look.relevance)), weighted(look), LOCAL_SHARE**0.5 * near]
+    return torch.cat(parts, 1)
 
 
 def signed_root(r: Tensor) -> Tensor:
@@ -194,6 +207,7 @@ VARIANTS: Mapping[str, Callable[[Look], Tensor]] = {
     "at-max-l2": at_max_l2,
     "map": whole_map,
     "local": local,
+    "weighted": weighted,
     "hybrid": hybrid,
 }
 """Name -> vectors (n, D) that references are clustered by."""

@@ -145,7 +145,7 @@ def test_read_outs_have_the_vectors_of_a_sum_of_channels(
             torch.testing.assert_close(found["map"][place, n], shown.mean(1), rtol=1e-4, atol=1e-5)
 
 
-def test_the_hybrid_is_relevance_beside_local_activation() -> None:
+def test_the_hybrid_is_relevance_beside_weighted_and_local_activation() -> None:
     weight = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def forward(units: Tensor, rows: Tensor) -> Tensor:
@@ -157,7 +157,13 @@ def test_the_hybrid_is_relevance_beside_local_activation() -> None:
         r = r.sign() * r.abs().sqrt()
         return r / r.norm(dim=1, keepdim=True)
 
-    expected = torch.cat([root(look.relevance), 0.5**0.5 * root(VARIANTS["local"](look))], 1)
+    maps = forward(weight[:2].abs(), torch.arange(2))
+    sums = [
+        sum(maps[i, k, p].clamp(min=0) ** 2 * maps[i, :, p] for p in range(5)) for i, k in ((1, 2), (0, 3))
+    ]
+    active = root(torch.stack([torch.as_tensor(one) for one in sums]))
+    torch.testing.assert_close(VARIANTS["weighted"](look), active)
+    expected = torch.cat([root(look.relevance), active, 0.5 * root(VARIANTS["local"](look))], 1)
     torch.testing.assert_close(VARIANTS["hybrid"](look), expected)
 
 
