@@ -125,3 +125,45 @@ def test_two_tags_of_one_model_stand_beside_each_other(
     assert "is not named clearly" in cli.refused("neuron", "1/3")
     (tagged,) = (r["model"] for r in cli.good("models", "--json").document["rows"] if "~half" in r["model"])
     assert cli.good("neuron", f"{tagged}/1/3", "--json").document["rows"][0]["channel"] == 3
+
+
+def test_class_circuits_concepts_and_senses(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    data = tmp_path / "pictures"
+    write_images(data, classes=4, each=10)
+    settings = ("cla.k=3", "gig.concepts=6", "gig.steps=4", "gig.top_concepts=3")
+    chosen = [word for text in settings for word in ("--set", text)]
+    cli.good(*ingest_arguments(data, "--methods", "cla,gig,pure", "--classes", _classes(tmp_path), *chosen))
+    runs = {row["method"] for row in cli.good("runs", "--json").document["rows"]}
+    assert runs == {"activations", "cla", "gig", "pure"}
+
+    raw = cli.good("circuit", "class-1", "--method", "cla", "--raw", "--json").document
+    assert raw["query"] == "circuit_of_class"
+    assert {edge["type"] for edge in raw["subgraph"]["edges"]} >= {"ATTRIBUTES_TO"}
+    assert cli.good("circuit", "class-1", "--method", "cla").out
+    circuit = raw["rows"][0]["circuit"]
+    ablated = cli.good("ablate", circuit, "--json").document["rows"]
+    assert ablated
+    assert cli.good("query", "run", "predicted_against_measured", "--json").document["rows"]
+
+    concepts = cli.good("circuit", "class-1", "--method", "gig", "--json").document
+    assert {edge["type"] for edge in concepts["subgraph"]["edges"]} == {"CONTRIBUTES_TO"}
+    shared = cli.good("shared", "class-0", "class-1", "--json").document
+    assert shared["columns"][0] == "concept"
+    assert cli.good("shared", "--matrix", "--json").document["rows"]
+    concept = next(n["id"] for n in concepts["subgraph"]["nodes"] if "/c" in n["id"])
+    assert cli.good("concept", concept).out
+    assert cli.good("search", "--like", concept, "--json").document["rows"]
+    image = cli.good("query", "run", "class_images", "class=class-1", "--json").document["rows"][0]["image"]
+    told = cli.good("decompose", image, "--layer", "2", "--at", "8,8", "--json").document
+    assert told["rows"]
+
+    # Noise has no facets: the test for senses says so.
+    assert cli.good("splits", "--json").document["rows"] == []
+    assert cli.good("splits", "1/3", "--json").document["query"]
+
+
+def _classes(folder: Path) -> Path:
+    """The network has ten outputs; these are the names of all of them."""
+    path = folder / "classes.txt"
+    path.write_text("".join(f"class-{k}\n" for k in range(10)))
+    return path
