@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from atlas.cli import answers, console
 from atlas.cli.answers import AsJson, Limit, OfModel
 from atlas.cli.jobs import Device, opened
+from atlas.errors import DataError
 
 
 def evaluate(
@@ -16,7 +19,18 @@ def evaluate(
         str, typer.Argument(help="The method whose claims are measured: gcc, cla, gig or pure.")
     ] = "gcc",
     of: OfModel = None,
-    queries: Annotated[int, typer.Option("--queries", min=2, help="Judging images to measure on.")] = 100,
+    queries: Annotated[
+        int,
+        typer.Option("--queries", min=2, help="Judging images to measure on; with pure, neurons a layer."),
+    ] = 100,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            "--embeddings",
+            help="With pure: vectors of all images by another model (CLIP, DINOv2), safetensors by image id, or .npy "
+            "and the ids in a .txt beside it. Without it the model's own features stand in.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     limit: Limit = None,
     device: Device = "auto",
@@ -28,6 +42,12 @@ def evaluate(
     from ingest.evaluation import evaluation_of
 
     measure = evaluation_of(method)
+    if embeddings is not None:
+        if method != "pure":
+            raise DataError("embeddings are for pure", where=embeddings, expected="pure", got=method)
+        from ingest.evaluation_pure import evaluate as judged
+
+        measure = partial(judged, embeddings=embeddings)
     with answers.database() as connection:
         job, run = opened(connection, resolve.model(connection, of), method, device)
         with console.Progress() as progress:
