@@ -151,7 +151,7 @@ class _Measured:
 
     def table(self, kind: str, images: int, draws: int, *, store: bool) -> Table:
         """Measure, store if wanted, and give the rows."""
-        from atlas.cli.build import folders
+        from atlas.cli.jobs import folders
         from atlas.lookup import Table
         from atlas.spool import Spool
         from atlas.store import loader

@@ -21,9 +21,12 @@ from atlas.cli import (
     concept_effect,
     concepts,
     console,
+    demo,
     defend,
     evaluate,
+    load,
     look,
+    report,
     senses,
     server,
     setup,
@@ -64,10 +67,12 @@ def _globals(
 app.add_typer(server.app, name="server", help="The managed Neo4j server.")
 for module in (
     build,
+    load,
     look,
     circuit,
     concepts,
     view,
+    report,
     browser,
     ask,
     ablate,
@@ -78,6 +83,7 @@ for module in (
     evaluate,
     senses,
     setup,
+    demo,
 ):
     module.register(app)
 

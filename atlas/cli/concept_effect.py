@@ -37,7 +37,8 @@ def concept_effects(
     (AUC), for the contrastive CLA circuit and for random ones of the same size.
     """
     from atlas import resolve
-    from atlas.cli.build import folders, load_all
+    from atlas.cli.jobs import folders
+    from atlas.cli.load import load_all
     from atlas.lookup import Table
     from atlas.spool import Spool
     from ingest.experiments.concept_effect import ConceptSpec, effect_rows, read_concepts

@@ -36,7 +36,7 @@ def decompose(
 ) -> tuple[Table, Table]:
     """The strongest concepts of one place, stored, and the nearest directions."""
     from atlas import lookup, resolve
-    from atlas.cli.build import folders
+    from atlas.cli.jobs import folders
     from atlas.lookup import Table
     from ingest.concept_answers import SHOWN, keep_sum
 
@@ -76,7 +76,7 @@ def direction(connection: Connection, example: Example, device: str) -> tuple[li
 def draw(connection: Connection, concept: str, image: str, output: Path | None, device: str) -> Table:
     """A picture of where a concept shows on an image; its path is in the answer."""
     from atlas import resolve
-    from atlas.cli.build import folders
+    from atlas.cli.jobs import folders
     from atlas.lookup import Table
     from ingest import concept_answers
 
@@ -101,7 +101,7 @@ def draw(connection: Connection, concept: str, image: str, output: Path | None, 
 def explain(connection: Connection, file: Path | None, found: str, wish: Wish) -> str:
     """Compute and store one image explained in concepts; gives its id."""
     from atlas import resolve
-    from atlas.cli.build import folders
+    from atlas.cli.jobs import folders
     from ingest import concept_answers
 
     model = resolve.model(connection, wish.of)

@@ -65,7 +65,7 @@ def _shared(connection: Connection, params: dict[str, Any]) -> None:
 
     found = lookup.run(connection, "shared_concepts", params)
     answers.show(_readable(found), heading="concepts that all of them share, by joint support")
-    paths = {name: value for name, value in params.items() if name != "limit"}
+    paths = {name: value for name, value in params.items() if name != "limit"} | {"each": 1}
     answers.show(
         lookup.run(connection, "shared_concept_paths", paths),
         heading="\nwhere each goes next, and what it is built from",

@@ -67,7 +67,7 @@ def push(
 def explain(connection: Connection, file: Path | None, found: str, of: str | None) -> str:
     """Compute and store the exact circuits of an image; gives its id."""
     from atlas import address, resolve
-    from atlas.cli.build import folders
+    from atlas.cli.jobs import folders
     from atlas.spool import Spool
     from atlas.store import loader
     from ingest import demand

@@ -37,7 +37,8 @@ def evaluate(
 ) -> None:
     """Measure a method on this atlas, on images kept out of every list; the figures are stored as Evaluation."""
     from atlas import lookup, resolve
-    from atlas.cli.build import folders, load_all
+    from atlas.cli.jobs import folders
+    from atlas.cli.load import load_all
     from atlas.spool import Spool
     from ingest.evaluation import evaluation_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from atlas.errors import StoreError
 if TYPE_CHECKING:
     from atlas.store.connection import Connection
     from atlas.store.runs import RunInfo
+    from ingest.plan import Folders
     from ingest.reopen import Opened
 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
@@ -32,9 +34,17 @@ def complete_run(connection: Connection, model: str, method: str) -> RunInfo:
 
 def opened(connection: Connection, model: str, method: str, device: str = "auto") -> tuple[Opened, RunInfo]:
     """The job of that run, opened again, and the run."""
-    from atlas.cli.build import folders
     from ingest.plan import pick_device
     from ingest.reopen import open_stage
 
     run = complete_run(connection, model, method)
     return open_stage(folders().work, run.facts, method, pick_device(device)), run
+
+
+def folders(spool: Path | None = None) -> Folders:
+    """The folders of jobs under ATLAS_HOME."""
+    from atlas.store.settings import load_settings
+    from ingest.plan import Folders
+
+    home = load_settings().atlas_home
+    return Folders(home / "work", spool or home / "spools", home / "media")

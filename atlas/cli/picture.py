@@ -20,8 +20,7 @@ def of_neuron(connection: Connection, neuron: str) -> Path:
     Raises StoreError without a complete run of activations, DataError if neither picture nor images are there.
     """
     from atlas import lookup
-    from atlas.cli.build import folders
-    from atlas.cli.jobs import complete_run
+    from atlas.cli.jobs import complete_run, folders
 
     run = complete_run(connection, neuron.split("/")[0], "activations")
     media: Path = folders().media

@@ -23,6 +23,7 @@ def demo_spec(folder: Path, images: int) -> IngestSpec:
         model=ModelSpec("ingest.demo.network:digit_pairs", checkpoint=WEIGHTS),
         data=data,
         dataset="digits",
+        methods=("gcc", "cla", "gig", "pure"),
         queries="judge",
         sides=read_groups(side_file(data)),
         gcc=GccParameters(root_share=ROOT_SHARE, mask_share=MASK_SHARE),
