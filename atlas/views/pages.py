@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from atlas.lookup import Table
@@ -67,14 +67,18 @@ def query(statement: str, link: str | None, *, opened: bool = False) -> str:
     )
 
 
-def table(answer: Table, links: Mapping[str, str] | None = None, caption: str = "") -> str:
-    """A table; cells whose text is a key of ``links`` are links to its value."""
+Link = Callable[[str], str | None]
+Name = Callable[[str], str]
+
+
+def table(answer: Table, links: Link | None = None, name: Name | None = None, caption: str = "") -> str:
+    """A table. ``links`` gives what a text is a link to, ``name`` how it is written."""
     if not answer.rows:
         return '<p class="soft">None.</p>\n'
     number = {c: all(_is_number(row[c]) for row in answer.rows) for c in answer.columns}
     heads = "".join(f'<th scope="col"{_class(number[c])}>{text(c)}</th>' for c in answer.columns)
     rows = "".join(
-        "<tr>" + "".join(_cell(row[c], number[c], links or {}) for c in answer.columns) + "</tr>\n"
+        "<tr>" + "".join(_cell(row[c], number[c], links, name) for c in answer.columns) + "</tr>\n"
         for row in answer.rows
     )
     said = f"<caption>{text(caption)}</caption>" if caption else ""
@@ -92,8 +96,14 @@ def _class(number: bool) -> str:
     return ' class="number"' if number else ""
 
 
-def _cell(value: object, number: bool, links: Mapping[str, str]) -> str:
-    words = "–" if value is None else text(shown(value))
-    to = links.get(value) if isinstance(value, str) else None
-    inner = f'<a href="{text(to)}">{words}</a>' if to else words
-    return f"<td{_class(number)}>{inner}</td>"
+def _cell(value: object, number: bool, links: Link | None, name: Name | None) -> str:
+    items = value if isinstance(value, list | tuple) else [value]
+    return f"<td{_class(number)}>{', '.join(_item(item, links, name) for item in items)}</td>"
+
+
+def _item(value: object, links: Link | None, name: Name | None) -> str:
+    if not isinstance(value, str):
+        return "–" if value is None else text(shown(value))
+    words = text(name(value) if name else value)
+    to = links(value) if links else None
+    return f'<a href="{text(to)}">{words}</a>' if to else words

@@ -1,0 +1,1 @@
+"""The report: a static site of an atlas that opens from the file system."""

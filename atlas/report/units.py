@@ -1,0 +1,99 @@
+"""Pages of neurons, concepts and senses: pictures first, then numbers, each with its query."""
+
+from __future__ import annotations
+
+from atlas import address
+from atlas.report.site import Answer, Site, facts
+from atlas.views.drawing import shown
+from atlas.views.markup import text
+
+SHOWN = 12
+# Heading, query, parameter of the unit, rows.
+NEURON = (
+    ("Classes it tells apart", "neuron_classes", "neuron", 8),
+    ("What flows in and out", "neuron_edges", "neuron", 10),
+    ("Circuits it is part of", "neuron_circuits", "neuron", 10),
+)
+CONCEPT = (
+    ("Classes it carries", "concept_classes", "concept", 12),
+    ("What it is built from", "concept_lineage_down", "concept", 20),
+    ("Where it goes", "concept_lineage_up", "concept", 20),
+    ("Its largest channels", "concept_neurons", "concept", 12),
+)
+SENSE = (("What feeds it and what it drives", "sense_edges", "sense", 10),)
+
+
+def neuron(site: Site, unit: str, run: str | None, *, split: bool = False) -> None:
+    """The page of a neuron; ``split`` if it has senses.
+
+    ``run`` is that of the activations, whose evidence picture is shown if it was made.
+    """
+    page = site.known[unit]
+    own = site.ask("neuron_by_address", neuron=unit)
+    parts = [facts(own.table.rows[0])] if own.table.rows else []
+    if run is not None:
+        parts.append(_evidence(site, page, unit, run))
+    images = site.ask("neuron_images", neuron=unit, limit=SHOWN)
+    parts.append(_gallery(site, page, images, "Images it answers most", "value"))
+    parts += _tables(site, page, unit, NEURON)
+    if split:
+        parts.append(f"<h2>Its senses</h2>\n{site.table(page, site.ask('senses_of_neuron', neuron=unit))}")
+    site.write(page, f"Neuron {site.short(unit)}", "".join(parts))
+
+
+def concept(site: Site, unit: str) -> None:
+    """The page of a concept."""
+    page = site.known[unit]
+    own = site.ask("concept_by_address", concept=unit)
+    parts = [facts(own.table.rows[0], skip=("vector",))] if own.table.rows else []
+    images = site.ask("concept_images", concept=unit, limit=SHOWN)
+    parts.append(_gallery(site, page, images, "Images that show it", "similarity"))
+    parts += _tables(site, page, unit, CONCEPT)
+    site.write(page, f"Concept {site.short(unit)}", "".join(parts))
+
+
+def sense(site: Site, unit: str) -> None:
+    """The page of a sense, which links to its neuron."""
+    page = site.known[unit]
+    parsed = address.parse(unit)
+    owner = str(address.Address(parsed.root, parsed.layer, parsed.channel))
+    to = site.links(page)(owner)
+    words = text(site.short(owner))
+    parts = [f'<p>A sense of {f"""<a href="{text(to)}">{words}</a>""" if to else words}.</p>\n']
+    images = site.ask("sense_images", sense=unit, limit=SHOWN)
+    parts.append(_gallery(site, page, images, "Its most typical images", "similarity"))
+    parts += _tables(site, page, unit, SENSE)
+    site.write(page, f"Sense {site.short(unit)}", "".join(parts))
+
+
+def _tables(site: Site, page: str, unit: str, rows: tuple[tuple[str, str, str, int], ...]) -> list[str]:
+    parts = []
+    for heading, query, parameter, limit in rows:
+        answer = site.ask(query, **{parameter: unit, "limit": limit})
+        if answer.table.rows:
+            parts.append(f"<h2>{heading}</h2>\n{site.table(page, answer)}")
+    return parts
+
+
+def _gallery(site: Site, page: str, answer: Answer, heading: str, scored: str) -> str:
+    from atlas.views import pages
+
+    images = [
+        (row["image"], f"{row['name']}" + ("" if row[scored] is None else f" {shown(row[scored], 3)}"))
+        for row in answer.table.rows
+    ]
+    return (
+        f"<h2>{heading}</h2>\n{site.pictures(page, images)}{pages.query(answer.statement, answer.link)}"
+        if images
+        else ""
+    )
+
+
+def _evidence(site: Site, page: str, unit: str, run: str) -> str:
+    path = site.copied(address.picture_name(run, unit))
+    if path is None:
+        return ""
+    above = "../" * page.count("/")
+    words = "Its best images, cut to its receptive field, dark where it does not look"
+    picture = f'<img src="{text(above + path)}" alt="{text(words)}">'
+    return f"<figure>{picture}<figcaption>{text(words)}</figcaption></figure>\n"
