@@ -256,6 +256,7 @@ def test_evaluation_writes_figures_of_every_truth(job: Job, tmp_path: Path) -> N
     rows = [dict(zip(names, row, strict=True)) for batch in spool.batches(table) for row in batch]
     metrics = {row["metric"] for row in rows}
     assert {"pure_ari", "pure_ari_gain", "pure_split_share", "pure_inter", "pure_alignment"} <= metrics
+    assert {"pure_cut_fed", "pure_cut_own_over_other", "pure_cut_own_over_random"} <= metrics
     told = [json.loads(row["settings"]) for row in rows if row["metric"] == "pure_ari"]
     assert {settings["variant"] for settings in told} == set(VARIANTS)
     best = [s for s in told if s["layer"] == LAYER and s["truth"] == "spliced" and s["best"]]
