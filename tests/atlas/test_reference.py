@@ -23,7 +23,7 @@ def test_every_command_of_the_help_is_there() -> None:
         *("demo", "doctor", "ingest", "load", "models", "layers", "classes", "neuron", "class", "image"),
         *("circuit", "ablate", "evaluate", "cypher", "runs", "runs rm"),
         *("server start", "server stop", "server status", "server logs"),
-        *("query list", "query show", "query run"),
+        *("query list", "query show", "query run", "view", "report", "browser"),
     }
     assert expected <= named
     text = PAGES["cli.md"]
