@@ -53,13 +53,12 @@ class Defence:
 def defend(case: Case, progress: Progress) -> Defence:
     """Run the experiment."""
     spec = case.spec
-    surgeon = Surgeon(case.model.trace, case.layers)
     chain = attack_chain(case, progress)
     widths = [layer.channels for layer in case.layers]
     found = {size: frozenset(_circuit(chain, layer_sizes(widths, 1, size))) for size in sorted(spec.sizes)}
     first = case.attacked.rows(judging=False)
     cuts = [Cut(nodes, spec.kind) for nodes in found.values()]
-    outcome = _run(case, surgeon, case.attacked, first, cuts, range(len(case.layers)), progress)
+    outcome = _run(case, case.attacked, first, cuts, range(len(case.layers)), progress)
     tried = {
         size: float(_hits(logits, case.attacked.target[outcome.rows]).mean())
         for size, logits in zip(found, outcome.pruned, strict=True)
@@ -67,7 +66,7 @@ def defend(case: Case, progress: Progress) -> Defence:
     size = next((size for size, success in tried.items() if success <= spec.goal), max(tried))
     activations = [outcome.pooled[layer.node].mean(axis=0) for layer in case.layers]
     sets = {CIRCUIT: [found[size]], **same_size(found[size], activations, spec.draws, spec.seed)}
-    measures = _measured(case, surgeon, sets, progress)
+    measures = _measured(case, sets, progress)
     return Defence(found[size], size, tried, *shares(found[size], case.layers), tuple(measures))
 
 
@@ -104,28 +103,22 @@ def _circuit(chain: Sequence[Array], sizes: Sequence[int]) -> Iterator[Node]:
 
 
 def _run(
-    case: Case,
-    surgeon: Surgeon,
-    side: Pictures,
-    rows: Ints,
-    cuts: Sequence[Cut],
-    read: Iterable[int],
-    progress: Progress,
+    case: Case, side: Pictures, rows: Ints, cuts: Sequence[Cut], read: Iterable[int], progress: Progress
 ) -> Outcome:
-    return surgeon.outcome(
+    return Surgeon(case.model.trace, case.layers).outcome(
         case.batches(side, rows.tolist()), cuts, tuple(read), lambda done: progress("cuts", done, len(rows))
     )
 
 
 def _measured(
-    case: Case, surgeon: Surgeon, sets: Mapping[str, Sequence[frozenset[Node]]], progress: Progress
+    case: Case, sets: Mapping[str, Sequence[frozenset[Node]]], progress: Progress
 ) -> Iterator[Measure]:
     """The three figures under no cut and under each set, random ones averaged image by image."""
     names = [(name, nodes) for name, own in sets.items() for nodes in own]
     cuts = [Cut(nodes, case.spec.kind) for _, nodes in names]
     sides = {"attacked": case.attacked, "clean": case.clean}
     for kind, side in sides.items():
-        outcome = _run(case, surgeon, side, side.rows(judging=True), cuts, (), progress)
+        outcome = _run(case, side, side.rows(judging=True), cuts, (), progress)
         resampling = Resampling([side.sources[row] for row in outcome.rows], case.spec.seed)
         label, target = side.label[outcome.rows], side.target[outcome.rows]
         wanted = (
