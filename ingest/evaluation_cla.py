@@ -27,6 +27,7 @@ from ingest.methods.cla_overlap import (
     random_members,
     relation,
     sweep_of_k,
+    traced_circuits,
     weight_circuits,
 )
 from ingest.methods.cla_stage import ClaStage
@@ -70,7 +71,8 @@ def evaluate(opened: Opened, run: str, count: int, folders: Folders, progress: P
     outputs = [scope.output or 0 for scope in scopes]
     weights = weight_circuits(stage, prepared.model.trace, outputs, ks)
     related = _relation(opened, scopes, prepared.spec.cla.related)
-    measures = overlap_measures({**circuits, **grouped, **weights}, related, seed)
+    traced = traced_circuits(stage, listed, outputs, ks)
+    measures = overlap_measures({**circuits, **traced, **grouped, **weights}, related, seed)
     measures += random_measures(stage, len(scopes), ks, seed)
     if all(rows):
         judged = _judged(stage, scopes, rows)

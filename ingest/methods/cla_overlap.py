@@ -30,7 +30,7 @@ from ingest.numerics.overlap import jaccard_matrix, pair_auroc, permuted
 from ingest.segments import Trace
 
 PERMUTATIONS = 1000
-WEIGHTS, RANDOM = "weights", "random"
+WEIGHTS, RANDOM, TRACED = "weights", "random", " traced from the logit"
 Scores = Sequence[Sequence[NDArray[np.float32]]]
 """Per scope, per link (C, D)."""
 Circuits = Mapping[tuple[str, int], Sequence[ClaCircuit]]
@@ -72,24 +72,49 @@ def circuits_of(
     stage: ClaStage, scores: Scores, suffix: str = "", ks: Sequence[int] | None = None
 ) -> dict[tuple[str, int], Sequence[ClaCircuit]]:
     """Raw and contrastive circuits of all scopes for every k, from one set of scores."""
-    wide = [[np.asarray(m, np.float64) for m in own] for own in scores]
-    sums = [np.sum([own[i] for own in wide], axis=0) for i in range(len(stage.links))]
-    sources: dict[str, list[list[Array]]] = {RAW: wide}
-    if len(wide) > 1:
-        sources[CONTRASTIVE] = [
-            [contrasted(m, total, len(wide)) for m, total in zip(own, sums, strict=True)] for own in wide
-        ]
     return {
         (name + suffix, k): [stage.circuit(own, layer_sizes(stage.widths, k)) for own in matrices]
-        for name, matrices in sources.items()
+        for name, matrices in _sources(scores).items()
         for k in ks or sweep_of_k(stage.widths)
     }
+
+
+def traced_circuits(
+    stage: ClaStage, scores: Scores, outputs: Sequence[int], ks: Sequence[int]
+) -> dict[tuple[str, int], Sequence[ClaCircuit]]:
+    """Circuits by the same scores from each class's logit backward, without sweeps: what these do to them."""
+    head = next((n for n, link in enumerate(stage.links) if link.target is None and link.hops == 1), None)
+    if head is None:
+        return {}
+    return {
+        (name + TRACED, k): [
+            find_circuit(stage.chain(own), layer_sizes(stage.widths, k), own[head][:, output], cap=0)
+            for own, output in zip(matrices, outputs, strict=True)
+        ]
+        for name, matrices in _sources(scores).items()
+        for k in ks
+    }
+
+
+def _sources(scores: Scores) -> dict[str, list[list[Array]]]:
+    """Per way to score, per scope the matrices of all links."""
+    wide = [[np.asarray(m, np.float64) for m in own] for own in scores]
+    found: dict[str, list[list[Array]]] = {RAW: wide}
+    if len(wide) > 1:
+        sums = [np.sum([own[i] for own in wide], axis=0) for i in range(len(wide[0]))]
+        found[CONTRASTIVE] = [
+            [contrasted(m, total, len(wide)) for m, total in zip(own, sums, strict=True)] for own in wide
+        ]
+    return found
 
 
 def weight_circuits(
     stage: ClaStage, trace: Trace, outputs: Sequence[int], ks: Sequence[int]
 ) -> dict[tuple[str, int], Sequence[ClaCircuit]]:
-    """Circuits by path norms of weights, the last layer's first choice by those to each class's logit."""
+    """Circuits by path norms of weights, from each class's logit backward.
+
+    Without sweeps: weights are the same for all classes, and sweeps would lead all of them to one circuit.
+    """
     paths = [weight_paths(trace, link) for link in stage.links]
     chain = stage.chain(paths)
     head = next((p for p, link in zip(paths, stage.links, strict=True) if link.target is None), None)
@@ -97,7 +122,8 @@ def weight_circuits(
     for k in ks:
         sizes = layer_sizes(stage.widths, k)
         found[WEIGHTS, k] = [
-            find_circuit(chain, sizes, last=None if head is None else head[:, output]) for output in outputs
+            find_circuit(chain, sizes, last=None if head is None else head[:, output], cap=0)
+            for output in outputs
         ]
     return found
 

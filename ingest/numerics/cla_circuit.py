@@ -90,6 +90,7 @@ def find_circuit(
     scores : L − 1 matrices A_l (C_l, C_{l+1}), ≥ 0.
     sizes : (L,) members at most.
     last : (C_{L−1},) what the last layer is first chosen by, if not Σ_m A(m, n).
+    cap : sweeps at most; 0 leaves the first choice.
     """
     start = _initial(scores, sizes, last)
     settled = settle(start, lambda s: _sweep(scores, sizes, s), lambda s: total(scores, s), cap)

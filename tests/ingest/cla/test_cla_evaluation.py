@@ -65,7 +65,7 @@ def test_planted_circuits_share_nothing_and_hold_still(figures) -> None:
         assert one(figures, "circuit_jaccard", source=source, k=2, layers="all", pairs="related") == 0
         assert one(figures, "circuit_stability", source=source, k=2, **{"with": "same_class"}) == 1
         assert one(figures, "circuit_stability", source=source, k=2, **{"with": "other_class"}) == 0
-    for source in ("raw of random groups", "weights"):
+    for source in ("raw of random groups", "weights", "contrastive traced from the logit"):
         one(figures, "circuit_overlap_auroc", source=source, k=2, layers="all")
     one(figures, "circuit_jaccard", source="random", k=2)
 
