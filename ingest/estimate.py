@@ -83,7 +83,13 @@ def _all_relationships(prepared: Prepared, images: int, lists: int) -> Iterator[
         senses = neurons * pure.counts[-1]
         yield "HAS_SENSE", senses
         yield "FEEDS_SENSE", senses * pure.feeds
+        yield "FLOWS_TO", senses * pure.flow_targets
         yield "EXEMPLIFIED_BY", neurons * min(lists, pure.references)
+        judging = prepared.subject.judging
+        queries = choose_queries(
+            prepared.spec.queries, prepared.images.images, prepared.subject.labels, judging
+        )
+        yield "ASSIGNED_TO", neurons * math.ceil(gcc.mask_share * len(queries))
 
 
 def _attributions(prepared: Prepared) -> int:

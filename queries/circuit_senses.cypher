@@ -6,7 +6,7 @@
 //   limit: integer = 500 — rows at most
 // returns:
 //   source: string — address
-//   source_sense: string — the sense the image is assigned to; null where the neuron has one meaning
+//   source_sense: string — the sense the image is assigned to; null where the neuron has one meaning, or the image was no query of the PURE run
 //   target: string — address
 //   target_sense: string — likewise
 //   sensitivity: float — S_NS on the query
