@@ -164,8 +164,9 @@ def nearest_vectors(
     dictionary: LayerDictionary, x: Tensor, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Per concept the ``count`` vectors of x (N, C) most like it: indices (K, n), cosines (K, n), best first."""
+    v = dictionary.v.to(x.dtype)
+    x = x.to(v.device)
     unit = torch.nn.functional.normalize(x - dictionary.space.centre.to(x.device, x.dtype), dim=1)
-    v = dictionary.v.to(x.device, x.dtype)
     best, indices = [], []
     step = max(1, 2**24 // max(1, len(x)))
     for start in range(0, len(v), step):
@@ -193,15 +194,17 @@ def keep_layer(path: Path, dictionary: LayerDictionary, vectors: Vectors) -> Non
         beside.replace(path)
 
 
-def read_layer(path: Path, space: FeatureSpace) -> tuple[LayerDictionary, Vectors]:
-    """Undo :func:`keep_layer`."""
+def read_layer(
+    path: Path, space: FeatureSpace, device: torch.device | str = "cpu"
+) -> tuple[LayerDictionary, Vectors]:
+    """Undo :func:`keep_layer`, with the concepts on a device."""
     with np.load(path, allow_pickle=False) as file:
         arrays: Mapping[str, NDArray[Any]] = {name: file[name] for name in file.files}
     penalty, rel_l2, l0, made_from = arrays["numbers"].tolist()
     dictionary = LayerDictionary(
         space,
         str(arrays["method"]),
-        torch.from_numpy(arrays["v"]),
+        torch.from_numpy(arrays["v"]).to(device),
         penalty,
         rel_l2,
         l0,

@@ -184,7 +184,8 @@ class GigStage:
             ]
             for n in missing:
                 self._make(n, parts)
-        return tuple(read_layer(self._path(n), space) for n, space in enumerate(self.spaces))
+        device = self._prepared.spec.model.device
+        return tuple(read_layer(self._path(n), space, device) for n, space in enumerate(self.spaces))
 
     @cached_property
     def _sampled_rows(self) -> tuple[int, ...]:

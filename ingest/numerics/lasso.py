@@ -115,7 +115,9 @@ def lasso(x: Tensor, v: Tensor, penalty: float, chunk_bytes: int = CHUNK_BYTES) 
 
 
 def _chunks(count: int, v: Tensor, chunk_bytes: int) -> Iterator[slice]:
-    step = max(1, chunk_bytes // (8 * len(v) * v.element_size()))
+    # Beside a few arrays over all concepts, a vector holds the concepts of its active set.
+    row = (8 * len(v) + 64 * v.shape[1]) * v.element_size()
+    step = max(1, chunk_bytes // row)
     for start in range(0, count, step):
         yield slice(start, start + step)
 
@@ -141,8 +143,10 @@ def _polish(x: Tensor, v: Tensor, penalty: float, active: Tensor, signs: Tensor)
     narrow, wide = -1, 0
     # Most sets are far smaller than the largest one: sets of like sizes together.
     while narrow < active.shape[1]:
-        rows = torch.nonzero((sizes > narrow) & (sizes <= wide)).flatten()
-        if len(rows):
+        like = torch.nonzero((sizes > narrow) & (sizes <= wide)).flatten()
+        step = max(1, CHUNK_BYTES // max(1, 16 * wide * v.shape[1]))
+        for start in range(0, len(like), step):
+            rows = like[start : start + step]
             part = (x[rows], v, penalty, active[rows, :wide], signs[rows, :wide])
             values[rows, :wide], gap[rows] = _solved(*part)
         narrow, wide = wide, min(max(2, 2 * wide), active.shape[1])

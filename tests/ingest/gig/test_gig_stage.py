@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.models.vision_transformer import VisionTransformer
 
 from atlas.errors import DataError
 from ingest.demo.digits import png
@@ -30,6 +33,7 @@ from ingest.methods.gig_stage import GigStage
 from ingest.methods.gig_tables import Averages, contribution_table, strongest
 from ingest.models import ModelSpec, load_model
 from ingest.plan import Folders, activations
+from ingest.segments import Trace
 from ingest.shards import Shards
 
 
@@ -178,6 +182,40 @@ def test_gradients_in_feature_space_equal_gradients_of_the_codes(digits):
         reached = torch.einsum("nchw,c->", out, other.v[5].double())
         total += torch.autograd.grad(reached, scaled)[0]
     assert torch.allclose(found, (u * total / 4).sum(0), atol=1e-10)
+
+
+def test_tokens_with_a_class_token():
+    torch.manual_seed(0)
+    vit = VisionTransformer(
+        image_size=16, patch_size=8, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=12, num_classes=3
+    )
+    nn.init.normal_(vit.heads.head.weight)
+    trace = Trace(vit.double().eval().requires_grad_(False), (3, 16, 16))
+    layers = choose_layers(SimpleNamespace(trace=trace, name="vit"), "*mlp.1")
+    spaces = [feature_space(trace, one) for one in layers]
+    x = noise(4, 3, 16, 16).double()
+    with torch.no_grad():
+        clean = trace.values(x, [one.node for one in spaces])
+    assert all(
+        torch.equal(nn.functional.gelu(clean[s.node]), trace.values(x, [s.layer.node])[s.layer.node])
+        for s in spaces
+    )
+    vectors = [clean[one.node].flatten(0, 1).float() for one in spaces]
+    parameters = GigParameters(concepts=4, steps=64)
+    made = [
+        make_dictionary(one, own, torch.zeros(0), parameters, 0)
+        for one, own in zip(spaces, vectors, strict=True)
+    ]
+    explainer = Explainer(trace, made, parameters)
+    values = explainer.clean(x, [(0, 1), (0, None)])
+    codes = explainer.decompose(0, values[spaces[0].node])
+    assert codes.positions == 5
+    for scores in (
+        explainer.to_concepts(codes, 1, torch.tensor([0, 3]), values),
+        explainer.to_outputs(codes, [1], values),
+    ):
+        assert float(scores.error.max()) < 1e-2
+        assert float(scores.scores.abs().max()) > 0
 
 
 def test_the_residual_makes_the_end_the_models_own_value(digits):

@@ -10,7 +10,7 @@ from sklearn.linear_model import lars_path
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ingest.numerics.lasso import Codes, lasso, penalty_for, relative_error, wished_active
+from ingest.numerics.lasso import Codes, _chunks, lasso, penalty_for, relative_error, wished_active
 
 
 def problem(count: int, width: int, concepts: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -85,7 +85,7 @@ def test_permuting_concepts_permutes_codes():
 
 def test_chunks_change_nothing():
     x, v = problem(30, 24, 80)
-    one, many = lasso(x, v, 0.1), lasso(x, v, 0.1, chunk_bytes=8 * 80 * 8 * 7)
+    one, many = lasso(x, v, 0.1), lasso(x, v, 0.1, chunk_bytes=(8 * 80 + 64 * 24) * 8 * 7)
     assert torch.equal(one.offsets, many.offsets)
     assert torch.equal(one.atoms, many.atoms)
     assert torch.allclose(one.values, many.values, atol=1e-12)
@@ -151,3 +151,16 @@ def test_relative_error_is_its_definition():
     rest = x - codes.dense() @ v
     literal = np.mean([float(rest[i].norm() / x[i].norm()) for i in range(10)])
     assert relative_error(x, codes, v) == pytest.approx(literal)
+
+
+def test_sixteen_thousand_concepts_stay_within_memory():
+    """A vector's share of a chunk covers the arrays over K that the walk holds for it."""
+    v = normalize(torch.randn(16384, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    budget = 4 * 2**20
+    sizes = {part.stop - part.start for part in _chunks(100, v, budget)}
+    assert sizes == {budget // ((8 * 16384 + 64 * 8) * 4)}
+    x = 3 * v[::1024] + 0.1
+    codes = lasso(x, v, 0.5, budget)
+    assert codes.concepts == 16384
+    assert float(codes.gap.max()) < 1e-5
+    assert int(codes.active.max()) <= 8
