@@ -62,6 +62,15 @@ def ingest(
     ] = 90.0,
     flow_floor: Annotated[float, typer.Option("--flow-floor", help="GCC: least S_SF of an edge.")] = 0.1,
     no_mask: Annotated[bool, typer.Option("--no-mask", help="GCC: every target is a candidate.")] = False,
+    scopes: Annotated[
+        str,
+        typer.Option(
+            "--scopes", help="CLA: sets of images, of classes, folders, all, or a JSON file of names."
+        ),
+    ] = "classes",
+    screen: Annotated[
+        bool, typer.Option("--screen", help="CLA: first-order edges of all layers too (SCREENS).")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="METHOD.NAME=VALUE, any number of times; `atlas parameters` lists them."),
@@ -91,6 +100,7 @@ def ingest(
     """Build an atlas of a model from a folder of images. Run again, it goes on where it was cut."""
     from ingest.activations import PassSpec
     from ingest.job import IngestSpec, Sides, read_groups
+    from ingest.methods.cla_job import ClaParameters
     from ingest.methods.gcc_job import GccParameters
     from ingest.models import ModelSpec
     from ingest.numerics.gcc import Thresholds
@@ -126,6 +136,7 @@ def ingest(
                         pot_percentile=pot_percentile, flow_floor=flow_floor, candidate_mask=not no_mask
                     ),
                 ),
+                cla=ClaParameters(scopes=scopes, screen=screen),
             ),
             settings or (),
         ),
