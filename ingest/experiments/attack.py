@@ -42,7 +42,8 @@ class AttackSpec:
     sides : which half and which sources an image has, by its path below either folder; equal paths, equal half.
     sizes : shares of each layer's channels to try; the smallest one is taken that brings the attack down to ``goal``
         on the first half, the largest if none does.
-    scored : attacked images, and as many clean ones, that the scores are averaged over.
+    scored : attacked images, and as many clean ones, that the scores are averaged over; the same ones where a clean
+        image has the path of the attacked one.
     kind : how the circuit is cut (see :mod:`ingest.methods.circuit_pruning`).
     clip : an open_clip image tower in place of ``model``, of which only the device is read then.
     """

@@ -74,10 +74,8 @@ def attack_chain(case: Case, progress: Progress) -> list[Array]:
     """D between adjacent layers, and from the last one to the classes attacked for."""
     spec = case.spec
     links = make_links(case.model.trace, case.layers)
-    sides = {"attacked": case.attacked, "clean": case.clean}
     means = {}
-    for name, side in sides.items():
-        rows = _spread(side.rows(judging=False), spec.scored)
+    for name, (side, rows) in _scored(case).items():
         batches = (x for _, x in case.batches(side, rows.tolist()))
 
         def done(count: int, name: str = name, total: int = len(rows)) -> None:
@@ -92,6 +90,18 @@ def attack_chain(case: Case, progress: Progress) -> list[Array]:
         if link.target is None and link.source is case.layers[-1]:
             chain.append(matrix[:, aims])
     return chain
+
+
+def _scored(case: Case) -> dict[str, tuple[Pictures, Ints]]:
+    """Images of the first half that scores are averaged over: attacked ones, and the clean ones they were made of where
+    these have their paths, so that the attack is all they differ in.
+    """
+    attacked = _spread(case.attacked.rows(judging=False), case.spec.scored)
+    paths = {case.attacked.images.images[row].path for row in attacked}
+    first = case.clean.rows(judging=False)
+    same = [row for row in first if case.clean.images.images[row].path in paths]
+    clean = np.array(same, np.int64) if len(same) == len(attacked) else _spread(first, case.spec.scored)
+    return {"attacked": (case.attacked, attacked), "clean": (case.clean, clean)}
 
 
 def _circuit(chain: Sequence[Array], sizes: Sequence[int]) -> Iterator[Node]:
