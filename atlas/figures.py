@@ -33,7 +33,7 @@ DRAWN = {
 }
 METHODS = {
     "gcc": "GCC, granular concept circuits",
-    "cla": "CLA, contrastive layer-wise attribution",
+    "cla": "CLA, cross-layer attribution",
     "gig": "GIG, generalised integrated gradients",
     "pure": "PURE, senses of neurons",
 }
@@ -126,11 +126,20 @@ class Studio:
         return (f"of {row['target']}", *((f"root {row['root']}",) if row["root"] else ()))
 
     def _scores(self, parts: Sequence[Part]) -> dict[str, float]:
-        """The members' own scores, where one stored circuit is drawn."""
-        if len(parts) != 1 or "circuit" not in parts[0].values:
+        """The members' own scores, where one circuit is drawn: as stored, or a concept's contribution to the class."""
+        if len(parts) != 1:
             return {}
-        params = {"circuit": parts[0].values["circuit"], "limit": 100_000}
-        rows = lookup.run(self.connection, "circuit_nodes", params).rows
+        query, values = parts[0].query, parts[0].values
+        if query == "concepts_of_class":
+            rows = lookup.ask(self.connection, catalogue.get(query), values).rows
+            return {row["concept"]: row["gig"] for row in rows}
+        circuit = values.get("circuit")
+        if query == "circuit_of_class":
+            rows = lookup.ask(self.connection, catalogue.get(query), {**values, "limit": 1}).rows
+            circuit = rows[0]["circuit"] if rows else None
+        if circuit is None:
+            return {}
+        rows = lookup.run(self.connection, "circuit_nodes", {"circuit": circuit, "limit": 100_000}).rows
         return {row["node"]: row["score"] for row in rows if row["score"] is not None}
 
     def _thumbs(self, drawing: Drawing) -> dict[str, str]:

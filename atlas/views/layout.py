@@ -20,13 +20,17 @@ SWEEPS = 12
 
 @dataclass(frozen=True)
 class Spacing:
-    """Sizes in pixels: a vertex's box, the gaps between columns and rows, and width / height of the whole aimed at."""
+    """Sizes in pixels: a vertex's box, the gaps between columns and rows, and width / height of the whole aimed at.
+
+    In a ``portrait`` the words stand below the picture, else beside it.
+    """
 
     width: float = 168.0
     height: float = 46.0
     between: float = 110.0
     rows: float = 8.0
     aspect: float = 1.6
+    portrait: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ LARGE = Spacing(width=196.0, height=74.0, between=120.0, rows=12.0)
 # Many vertices: what stands in the heading is left out of their names.
 TINY = Spacing(width=104.0, height=40.0, between=90.0, rows=6.0)
 GROUPED = Spacing(width=140.0, height=46.0, between=100.0)
-FEW_ROWS = 10
+# Few rows and many columns: cards, words below the picture.
+CARDS = Spacing(width=108.0, height=116.0, between=76.0, rows=12.0, portrait=True)
+FEW_ROWS, MANY_COLUMNS = 10, 5
+PICTURED = ("Neuron", "Concept", "Sense", "Image")
 MANY = 80
 
 
@@ -134,7 +137,9 @@ def _spacing(drawing: Drawing) -> Spacing:
     if len(drawing.vertices) > MANY:
         return TINY
     rows = Counter(vertex.column for vertex in drawing.vertices)
-    return LARGE if max(rows.values(), default=0) <= FEW_ROWS else SMALL
+    if max(rows.values(), default=0) > FEW_ROWS:
+        return SMALL
+    return CARDS if len(rows) > MANY_COLUMNS else LARGE
 
 
 def _pictures(drawing: Drawing) -> dict[str, str]:
@@ -153,7 +158,7 @@ class _Painter:
 
     @property
     def side(self) -> float:
-        return self.spacing.height - 6
+        return self.spacing.height - (40 if self.spacing.portrait else 6)
 
     def defs(self) -> str:
         return "".join(
@@ -164,25 +169,29 @@ class _Painter:
 
     def vertex(self, number: int, vertex: Vertex) -> str:
         x, y = self.places.at[vertex.id]
-        side, left = self.side, self.side + 10
-        letters = int((self.spacing.width - left - 4) / LETTERS)
-        middle = self.spacing.height / 2
-        name = self.pictures.get(vertex.picture or "")
-        picture = (
-            f'<use href="#{name}" x="3" y="3"/>'
-            if name
-            else f'<rect class="blank" x="3" y="3" width="{side:g}" height="{side:g}"/>'
-        )
-        score = "" if vertex.score is None else shown(vertex.score, 2)
+        width, height, portrait = self.spacing.width, self.spacing.height, self.spacing.portrait
+        left = 6 if portrait or vertex.kind not in PICTURED else self.side + 10
+        base = height - 22 if portrait else height / 2 - 2
+        letters = int((width - left - 4) / LETTERS)
+        score = "" if vertex.score is None else shown(vertex.score, 3)
         badge = {"": "", "first": "A", "second": "B", "both": "A B"}[vertex.part]
         return (
             f'<g class="vertex {vertex.part}" transform="translate({x:g} {y:g})"{self._handle(number, vertex)}>'
             f"{self._title(f'{vertex.name} {score}')}"
-            f'<rect width="{self.spacing.width:g}" height="{self.spacing.height:g}" rx="5"/>{picture}'
-            f'<text x="{left:g}" y="{middle - 2:g}">{text(shorten(self._name(vertex), letters))}</text>'
-            f'<text class="soft" x="{left:g}" y="{middle + 13:g}">{text(score)}</text>'
-            f'<text class="badge" x="{self.spacing.width - 5:g}" y="{middle + 13:g}">{badge}</text></g>\n'
+            f'<rect width="{width:g}" height="{height:g}" rx="5"/>{self._picture(vertex)}'
+            f'<text x="{left:g}" y="{base:g}">{text(shorten(self._name(vertex), letters))}</text>'
+            f'<text class="soft" x="{left:g}" y="{base + 15:g}">{text(score)}</text>'
+            f'<text class="badge" x="{width - 5:g}" y="{base + 15:g}">{badge}</text></g>\n'
         )
+
+    def _picture(self, vertex: Vertex) -> str:
+        x = (self.spacing.width - self.side) / 2 if self.spacing.portrait else 3
+        name = self.pictures.get(vertex.picture or "")
+        if name:
+            return f'<use href="#{name}" x="{x:g}" y="3"/>'
+        if vertex.kind not in PICTURED:
+            return ""
+        return f'<rect class="blank" x="{x:g}" y="3" width="{self.side:g}" height="{self.side:g}"/>'
 
     def _name(self, vertex: Vertex) -> str:
         short = vertex.name.removeprefix(f"{vertex.column}/") if self.spacing is TINY else vertex.name
