@@ -7,7 +7,7 @@
 //   intervention: string — its id
 //   circuit: string — the circuit cut
 //   class: string — the class looked at
-//   metric: string — logit, probability, accuracy or kl
+//   metric: string — logit, probability, accuracy, kl, or probe LAYER (area under its ROC curve)
 //   kind: string — what was cut
 //   before: float — value on the untouched model
 //   after: float — value after the cut

@@ -95,7 +95,7 @@ EVIDENCE: tuple[RelationshipType, ...] = (
         "What an intervention did to a class.",
         (("Intervention", "Class"),),
         (
-            P("metric", "string", "logit, probability, accuracy or kl", required=True),
+            P("metric", "string", "logit, probability, accuracy, kl, or probe LAYER", required=True),
             P("before", "float", "value on the untouched model"),
             P("after", "float", "value after the cut"),
             P("low", "float", "lower end of the 95 % interval of the change"),
