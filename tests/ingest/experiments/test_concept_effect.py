@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from atlas.errors import DataError
 from ingest.demo.network import SquareImage
+from ingest.demo.story import demo_spec
 from ingest.experiments.concept_effect import ConceptSpec, concept_effects, effect_rows, read_concepts
 from ingest.job import IngestSpec, Sides, prepare
 from ingest.models import ModelSpec
@@ -108,3 +110,19 @@ def test_concepts_are_read_from_names_and_files(tmp_path) -> None:
     path.write_text("[1]")
     with pytest.raises(DataError, match="not a file of concepts"):
         read_concepts(str(path), CLASSES)
+
+
+@pytest.mark.slow
+def test_every_digits_circuit_carries_the_classes_that_contain_it(tmp_path) -> None:
+    torch.set_num_threads(1)
+    job = prepare(replace(demo_spec(tmp_path, 800), layers="layer3.*,layer4.*"))
+    spec = ConceptSpec(read_concepts("-", job.subject.classes), k=32, scored=6, images=200, draws=1)
+    rows = effect_rows(concept_effects(job, spec, lambda *_: None))
+    assert len(rows) == 20
+    for row in rows:
+        apart = row["accuracy_lost_containing"] - row["accuracy_lost_others"]
+        if row["cut"] == "circuit":
+            assert row["kl_auc"] >= 0.9, row
+            assert apart >= 0.5, row
+        else:
+            assert apart <= 0.1, row
