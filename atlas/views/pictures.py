@@ -10,8 +10,8 @@ from pathlib import Path
 from atlas.views.drawing import Drawing
 
 TYPES = {".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-# All pictures of one drawing together, in bytes of the data URIs.
-BUDGET = 1_200_000
+# A page of at most 2 MB: what an edge and a node take beside their picture, in bytes, and the rest for pictures.
+PAGE, PER_ARC, PER_VERTEX = 1_950_000, 400, 1_900
 
 
 def data_uri(media: Path, name: str | None) -> str | None:
@@ -29,8 +29,15 @@ def data_uri(media: Path, name: str | None) -> str | None:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def with_pictures(drawing: Drawing, media: Path, names: Mapping[str, str], budget: int = BUDGET) -> Drawing:
-    """The drawing with the pictures ``names`` gives by vertex id, the highest scores first, up to ``budget``."""
+def with_pictures(
+    drawing: Drawing, media: Path, names: Mapping[str, str], budget: int | None = None
+) -> Drawing:
+    """The drawing with the pictures ``names`` gives by vertex id, the highest scores first, up to ``budget``.
+
+    ``budget`` is in bytes of the data URIs; by default what leaves a page of it below 2 MB.
+    """
+    if budget is None:
+        budget = max(PAGE - PER_ARC * len(drawing.arcs) - PER_VERTEX * len(drawing.vertices), 0)
     spent, found = 0, dict[str, str]()
     seen: dict[str, str | None] = {}
     for vertex in sorted(drawing.vertices, key=lambda v: (-abs(v.score or 0.0), v.id)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -158,3 +159,15 @@ def test_pictures_stop_at_their_budget_and_count_once(tmp_path: Path) -> None:
     assert svg.document(whole).count("base64,") == 2
     little = pictures.with_pictures(found, tmp_path, names, budget=30)
     assert len({v.picture for v in little.vertices} - {None}) == 1
+
+
+def test_the_largest_page_stays_below_two_megabytes(tmp_path: Path) -> None:
+    found = of_subgraph(CAPTION, layered(8, 37, 3000), Context([f"layer{i}" for i in range(8)]))
+    detail = tuple((name, "0.1234567") for name in ("share", "rank_in", "rank_out", "hops", "overlap", "raw"))
+    vertices = tuple(replace(v, link="x" * 800) for v in found.vertices)
+    found = replace(found, vertices=vertices, arcs=tuple(replace(a, detail=detail) for a in found.arcs))
+    for i in range(len(found.vertices)):
+        (tmp_path / f"{i}.png").write_bytes(i.to_bytes(2) * 1500)
+    names = {v.id: f"{i}.png" for i, v in enumerate(found.vertices)}
+    page = html.document(pictures.with_pictures(found, tmp_path, names))
+    assert 1_000_000 < len(page.encode()) < 2_000_000
