@@ -6,7 +6,7 @@ Notation: S class scopes; per scope the matrices of all links; a *source* of cir
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,43 +68,56 @@ def relation(parts: Sequence[frozenset[str]]) -> NDArray[np.bool_]:
     return np.array([[bool(a & b) for b in parts] for a in parts])
 
 
+class Scored:
+    """Scores of S scopes, and every way to make a circuit's matrices of them, one scope in memory at a time."""
+
+    def __init__(self, scores: Scores) -> None:
+        self._scores = scores
+        self._sums = [
+            sum((own[i].astype(np.float64) for own in scores[1:]), scores[0][i].astype(np.float64))
+            for i in range(len(scores[0]))
+        ]
+        self.variants = (RAW, CONTRASTIVE) if len(scores) > 1 else (RAW,)
+
+    def __iter__(self) -> Iterator[dict[str, list[Array]]]:
+        """Per scope, per variant the matrices of all links."""
+        for own in self._scores:
+            wide = [m.astype(np.float64) for m in own]
+            found = {RAW: wide}
+            if CONTRASTIVE in self.variants:
+                found[CONTRASTIVE] = [
+                    contrasted(m, total, len(self._scores)) for m, total in zip(wide, self._sums, strict=True)
+                ]
+            yield found
+
+
 def circuits_of(
     stage: ClaStage, scores: Scores, suffix: str = "", ks: Sequence[int] | None = None
-) -> dict[tuple[str, int], Sequence[ClaCircuit]]:
+) -> dict[tuple[str, int], list[ClaCircuit]]:
     """Raw and contrastive circuits of all scopes for every k, from one set of scores."""
-    return {
-        (name + suffix, k): [stage.circuit(own, layer_sizes(stage.widths, k)) for own in matrices]
-        for name, matrices in _sources(scores).items()
-        for k in ks or sweep_of_k(stage.widths)
-    }
+    found: dict[tuple[str, int], list[ClaCircuit]] = {}
+    for matrices in Scored(scores):
+        for name, own in matrices.items():
+            for k in ks or sweep_of_k(stage.widths):
+                circuit = stage.circuit(own, layer_sizes(stage.widths, k))
+                found.setdefault((name + suffix, k), []).append(circuit)
+    return found
 
 
 def traced_circuits(
     stage: ClaStage, scores: Scores, outputs: Sequence[int], ks: Sequence[int]
-) -> dict[tuple[str, int], Sequence[ClaCircuit]]:
+) -> dict[tuple[str, int], list[ClaCircuit]]:
     """Circuits by the same scores from each class's logit backward, without sweeps: what these do to them."""
     head = next((n for n, link in enumerate(stage.links) if link.target is None and link.hops == 1), None)
+    found: dict[tuple[str, int], list[ClaCircuit]] = {}
     if head is None:
-        return {}
-    return {
-        (name + TRACED, k): [
-            find_circuit(stage.chain(own), layer_sizes(stage.widths, k), own[head][:, output], cap=0)
-            for own, output in zip(matrices, outputs, strict=True)
-        ]
-        for name, matrices in _sources(scores).items()
-        for k in ks
-    }
-
-
-def _sources(scores: Scores) -> dict[str, list[list[Array]]]:
-    """Per way to score, per scope the matrices of all links."""
-    wide = [[np.asarray(m, np.float64) for m in own] for own in scores]
-    found: dict[str, list[list[Array]]] = {RAW: wide}
-    if len(wide) > 1:
-        sums = [np.sum([own[i] for own in wide], axis=0) for i in range(len(wide[0]))]
-        found[CONTRASTIVE] = [
-            [contrasted(m, total, len(wide)) for m, total in zip(own, sums, strict=True)] for own in wide
-        ]
+        return found
+    for matrices, output in zip(Scored(scores), outputs, strict=True):
+        for name, own in matrices.items():
+            for k in ks:
+                sizes = layer_sizes(stage.widths, k)
+                circuit = find_circuit(stage.chain(own), sizes, own[head][:, output], cap=0)
+                found.setdefault((name + TRACED, k), []).append(circuit)
     return found
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from ingest.numerics.cla import Ends, Moments, attribution, pulled, rows_within
-from ingest.segments import OUTPUT
+from ingest.segments import OUTPUT, Trace
 
 FAMILIES = ("residual", "vgg", "googlenet", "convnext", "mobilenet", "vit", "vit_hidden", "swin")
 TIGHT = 3000
@@ -139,3 +142,15 @@ def test_moments_are_mean_and_population_deviation() -> None:
     torch.testing.assert_close(moments.mean, values.mean(0))
     torch.testing.assert_close(moments.std, values.std(0, correction=0))
     assert Moments().std.item() == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", ["residual", "vit"])
+def test_scores_on_a_gpu_equal_those_on_the_processor(nets, family: str) -> None:
+    net = nets(family)
+    want = ours(net, net.images[:1], *net.layers[:2], 2**28)
+    module = copy.deepcopy(net.module).cuda()
+    there = dataclasses.replace(net, module=module, trace=Trace(module, tuple(net.images.shape[1:])))
+    got = ours(there, net.images[:1].cuda(), *net.layers[:2], 2**28)
+    assert got.is_cuda
+    torch.testing.assert_close(got.cpu(), want, rtol=1e-9, atol=1e-9)

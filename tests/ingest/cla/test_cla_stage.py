@@ -203,6 +203,9 @@ def test_screening_writes_signed_edges_between_layers_and_to_the_class(base) -> 
         for m, n, v in zip(edges["start"].codes, edges["end"].codes, edges["score"], strict=True)
     }
     assert {n for m, n in pairs if m == 0} == {0, 1}
+    for n in {n for _, n in pairs}:
+        own_share = edges["share"][edges["end"].codes == n]
+        assert np.abs(own_share).sum() == pytest.approx(1, rel=1e-5)
     heads = [c for name, c in tables if name == "Neuron-SCREENS-Class"][:3]
     assert [int(h["hops"][0]) for h in heads] == [3, 2, 1]
     first = {int(m): float(v) for m, v in zip(heads[0]["start"].codes, heads[0]["score"], strict=True)}
