@@ -5,25 +5,37 @@ Equal first: our spherical inertia, Σ (1 − ⟨x̂, c⟩), may be at most 1 % 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from sklearn.cluster import BisectingKMeans
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.harness import Case, Result, compare
+from ingest.demo.digits import draw_scenes, render, split_sources
+from ingest.demo.network import WEIGHTS
+from ingest.layers import choose_layers, to_units
+from ingest.methods.feature_space import feature_space
+from ingest.models import ModelSpec, load_model
 from ingest.numerics.clustering import bisecting_kmeans
 
-VECTORS, CHANNELS, CLUSTERS, DIRECTIONS = 50_000, 256, 512, 2000
+VECTORS, CLUSTERS = 50_000, 512
+LAYER, IMAGES, BATCH = "layer2.1", 800, 50
 
 
+@torch.no_grad()
 def world(seed: int = 0) -> Tensor:
-    """(N, C) vectors around directions of unlike weight, float32."""
-    generator = torch.Generator().manual_seed(seed)
-    directions = normalize(torch.randn(DIRECTIONS, CHANNELS, generator=generator), dim=1)
-    weights = 1 / torch.arange(1, DIRECTIONS + 1).sqrt()
-    own = torch.multinomial(weights, VECTORS, replacement=True, generator=generator)
-    noise = torch.randn(VECTORS, CHANNELS, generator=generator) / CHANNELS**0.5
-    return (directions[own] + 0.7 * noise) * (torch.rand(VECTORS, 1, generator=generator) + 0.5)
+    """(N, C) centred feature vectors of the demo's network: all positions of one layer on canvases of two digits."""
+    model = load_model(ModelSpec("ingest.demo.network:digit_pairs", checkpoint=WEIGHTS))
+    (layer,) = choose_layers(model, LAYER)
+    space = feature_space(model.trace, layer)
+    scenes = draw_scenes(split_sources()["lists"], IMAGES, np.random.default_rng(seed))
+    canvases = torch.from_numpy(render(scenes)).permute(0, 3, 1, 2).float() / 255
+    parts = [
+        to_units(model.trace.values(x, [space.node])[space.node], layer).transpose(1, 2).flatten(0, 1)
+        for x in canvases.split(BATCH)
+    ]
+    return torch.cat(parts)[:VECTORS] - space.centre
 
 
 def spherical(unit: Tensor, labels: Tensor) -> float:
@@ -45,7 +57,8 @@ def run() -> Result:
     case = Case(
         name="bisecting_clusters",
         target="ratio ≥ 2",
-        what=f"{VECTORS} vectors of {CHANNELS} channels into {CLUSTERS}; peer: BisectingKMeans on unit vectors; "
+        what=f"{len(x)} vectors of {x.shape[1]} channels, a layer of the demo, into {CLUSTERS}; "
+        "peer: BisectingKMeans on unit vectors; "
         "difference: how far our inertia is above the peer's",
         difference=lambda mine, theirs: max(0.0, spherical(unit, mine) / spherical(unit, theirs) - 1),
         tolerance=0.01,
