@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 32 * 2**20
 _CACHE = 2**20
+_SETS = 16
 _LLOYD = 100
 _MOVES = 200
 _COPIES = 6
@@ -107,7 +108,8 @@ def kmeans(
     labels = torch.cat(parts) if parts else here.long()
     labels = _by_size(labels, k)
     sizes = torch.stack([(labels == c).sum(1) for c in range(k)], 1)
-    return Clusters(labels, sizes, inertia(g, labels, k), silhouettes(g, labels, k))
+    points = [silhouettes(*part, k) for part in zip(g.split(_SETS), labels.split(_SETS), strict=True)]
+    return Clusters(labels, sizes, inertia(g, labels, k), torch.cat(points))
 
 
 def inertia(g: Tensor, labels: Tensor, k: int) -> Tensor:
