@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 from atlas.errors import DataError
 from ingest.layers import LayerSpec
@@ -199,3 +200,29 @@ def test_inputs_of_one_sense_and_others_of_equal_relevance() -> None:
 def test_look_without_pairs() -> None:
     none = torch.empty(0, dtype=torch.int64)
     assert len(pure(Look(torch.rand(1, 2, 3), lambda a, rows: a, none, none))) == 0
+
+
+def test_vectors_of_tokens_behind_a_frozen_residual_stream() -> None:
+    torch.manual_seed(1)
+    model = VisionTransformer(16, 8, 2, 2, 8, 12, num_classes=3).double().eval().requires_grad_(False)
+    trace = Trace(model, (3, 16, 16))
+    layers = []
+    for ordinal in (0, 1):
+        name = f"encoder.layers.encoder_layer_{ordinal}.mlp.1"
+        node = trace.names[name]
+        layers.append(LayerSpec(name, node, ordinal, "tokens", "", 12, 5, (2, 2), 1, 2))
+    lens = lenses(trace, layers, "")[1]
+    assert lens.segment.frozen
+    x = torch.randn(3, 3, 16, 16, dtype=torch.float64)
+    rows, channels = np.array([2, 0, 2, 1]), np.array([11, 3, 0, 3])
+    (found,) = pair_vectors(
+        lens, trace, lambda wanted: [(wanted, x[list(wanted)])], (rows, channels), [pure], 1 << 20
+    )
+    for row, channel, vector in zip(rows, channels, found, strict=True):
+        clean = trace.values(x[row : row + 1], [*lens.nodes, lens.upper.node])
+        a = clean[lens.lower.node].clone().requires_grad_(True)
+        h = lens.segment(a, {name: clean[name] for name in lens.segment.frozen})[0, :, channel]
+        torch.testing.assert_close(h, clean[lens.upper.node][0, :, channel])
+        (g,) = torch.autograd.grad(0.5 * (h.clamp(min=0) ** 2).sum(), a)
+        r = (a.detach() * g)[0].sum(0)
+        torch.testing.assert_close(vector, r / (r.abs().sum() + 1e-10))
