@@ -119,8 +119,26 @@ def image(
     as_json: AsJson = False,
     limit: Limit = None,
     browser: Browser = False,
+    picture: Annotated[
+        bool,
+        typer.Option(
+            "--picture", help="Print the path of a picture: the image as one neuron of each layer sees it."
+        ),
+    ] = False,
+    of: OfModel = None,
 ) -> None:
     """One image: what the model says of it, the neurons it is typical of, its circuits, images like it."""
+    if picture:
+        from atlas import resolve
+        from atlas.cli import console
+        from atlas.cli import picture as pictures
+
+        with answers.database() as connection:
+            model = resolve.model(connection, of)
+            path, neurons = pictures.of_image(connection, resolve.image(connection, name), model)
+            console.note("the whole image, then as " + ", ".join(neurons) + " see it")
+            console.answer(str(path))
+        return
     parts = {
         "neurons it is typical of": ("image_neurons", {"limit": limit or 10}),
         "its circuits": ("image_circuits", {"limit": limit or 5}),

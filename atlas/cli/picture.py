@@ -1,4 +1,4 @@
-"""`atlas neuron A --picture`: the neuron's best images, cut to what it sees; made once, then found again."""
+"""`atlas neuron A --picture` and `atlas image X --picture`: what neurons see; made once, then found again."""
 
 from __future__ import annotations
 
@@ -37,3 +37,32 @@ def of_neuron(connection: Connection, neuron: str) -> Path:
     prepared, _ = reopen(folders().work, run.facts, pick_device("auto"))
     sights = [Sight(row["image"], row["x"], row["y"]) for row in rows]
     return write_picture(neuron_grid(prepared, neuron, sights), media, name)
+
+
+def of_image(connection: Connection, image: str, model: str) -> tuple[Path, list[str]]:
+    """Path of the picture of an image given by id, and the neurons shown: of each layer the one it ranks highest in.
+
+    Raises StoreError without a complete run of activations, DataError if the image is typical of no neuron or gone.
+    """
+    from atlas import lookup
+    from atlas.cli.jobs import complete_run, folders
+
+    run = complete_run(connection, model, "activations")
+    rows = lookup.run(connection, "image_neurons", {"image": image, "model": model, "limit": 100_000}).rows
+    best: dict[str, str] = {}
+    for row in rows:
+        best.setdefault(row["layer"], row["neuron"])
+    layers = lookup.run(connection, "layers", {"model": model, "limit": 1000}).rows
+    neurons = [best[row["name"]] for row in layers if row["name"] in best]
+    if not neurons:
+        raise DataError("no neuron's list holds this image", where=image, got="an image typical of none")
+    media: Path = folders().media
+    name = address.picture_name(run.id, image)
+    if not (media / name).is_file():
+        from ingest.pictures.grids import image_strip, write_picture
+        from ingest.plan import pick_device
+        from ingest.reopen import reopen
+
+        prepared, _ = reopen(folders().work, run.facts, pick_device("auto"))
+        write_picture(image_strip(prepared, image, neurons), media, name)
+    return media / name, neurons

@@ -1,4 +1,4 @@
-"""Evidence pictures: the top images of a unit, cut to its receptive field, dark where it does not look."""
+"""Evidence pictures: images cut to the receptive field of a unit, dark where it does not look."""
 
 from __future__ import annotations
 
@@ -61,6 +61,34 @@ def neuron_grid(prepared: Prepared, neuron: str, sights: Sequence[Sight]) -> Ima
     tiles = [Image.new("RGB", (SIDE, SIDE), GREY) for _ in sights]
     for n, i in enumerate(inputs):
         tiles[i] = tile(pictures[n], fields[n], seen[n])
+    return grid(tiles)
+
+
+def image_strip(prepared: Prepared, image: str, neurons: Sequence[str]) -> Image.Image:
+    """One image whole, then as each neuron sees it: cut to what its layer sees where the neuron is largest, and dimmed.
+
+    Raises DataError if the image's file is gone.
+    """
+    own = _input(prepared, image)
+    if own is None:
+        raise DataError(
+            "the image's file is not there",
+            where=image,
+            expected=f"it below {prepared.images.root}",
+            next_step="put it back",
+        )
+    x = own.unsqueeze(0).to(prepared.spec.model.device)
+    whole = np.ones(x.shape[2:], np.float32)
+    picture = x[0].cpu().numpy()
+    tiles = [tile(picture, whole, [0, 0, x.shape[3], x.shape[2]])]
+    for neuron in neurons:
+        address = parse(neuron)
+        layer = next(spec for spec in prepared.layers if spec.name == address.layer)
+        units, channel = _units(prepared, layer), int(address.channel or 0)
+        with torch.no_grad():
+            where = units(x)[:, channel].argmax(1)
+        box = boxes(receptive_fields(units, x, where)).tolist()[0]
+        tiles.append(tile(picture, receptive_fields(units, x, where, channel)[0].cpu().numpy(), box))
     return grid(tiles)
 
 

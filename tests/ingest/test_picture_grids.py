@@ -23,6 +23,7 @@ from ingest.pictures.grids import (
     SIDE,
     Sight,
     grid,
+    image_strip,
     neuron_grid,
     position,
     square,
@@ -120,3 +121,14 @@ def test_pictures_are_named_by_what_they_show(tmp_path: Path) -> None:
     path = write_picture(grid([Image.new("RGB", (SIDE, SIDE), GREY)] * 5), tmp_path, name)
     with Image.open(io.BytesIO(path.read_bytes())) as read:
         assert read.size == (4 * SIDE + 3 * GAP, 2 * SIDE + GAP)
+
+
+def test_an_image_is_shown_whole_and_then_as_neurons_see_it(prepared: Any) -> None:
+    own = sights(prepared)[0].image
+    shown = image_strip(prepared, own, ["net@0123abcd/2/1", "net@0123abcd/2/2"])
+    assert shown.size == (3 * SIDE + 2 * GAP, SIDE)
+    whole = np.asarray(shown)[:, :SIDE].astype(int)
+    # The square lies at (4, 4) of 32 pixels, six wide, and nothing is dimmed.
+    assert whole[SIDE * 7 // 32, SIDE * 7 // 32, 0] > 220
+    with pytest.raises(DataError, match="not there"):
+        image_strip(prepared, "img:0000000000000000", ["net@0123abcd/2/1"])
