@@ -126,6 +126,8 @@ class TestOnTheGoldenGraph:
             ("neuron", "tiny/stem/0", f"{ROOT}/stem/0"),
             ("neuron", f"{ROOT}/stem/0", f"{ROOT}/stem/0"),
             ("neuron", "stem/2", f"{ROOT}/stem/2"),
+            ("concept", "block1/c0", f"{ROOT}/block1/c0"),
+            ("concept", "tiny/block2/sae.c0", f"{ROOT}/block2/sae.c0"),
             ("class", "cat", "toy/cat"),
             ("class", "toy/cat", "toy/cat"),
             ("image", FIRST, FIRST),
