@@ -43,7 +43,9 @@ SELVES = 20
 TESTED = ("pure", "local", "hybrid")
 SHOWN = (*TESTED, "map")
 """Variants whose distances are compared with another space's."""
-RIVALS = ("pure", "local")
+SHOWN_BY_OVERLAP = ("pure", "local", "hybrid")
+GAINS = (("hybrid", "pure"), ("hybrid", "local"), ("pure", "map"))
+"""Variants compared on the same neurons: what the first gains over the second."""
 RESAMPLES = 40
 OWN = "own"
 """The space of the model's own last features, which stands in for a foundation model's."""
@@ -141,7 +143,7 @@ def spliced_measures(spoken: Spoken) -> Iterator[Measure]:
     yield from _compared(spoken.agreements, settings, spoken.told)
     ranges = np.searchsorted(OVERLAPS, spoken.jaccard)
     for k, top in enumerate(OVERLAPS):
-        for name in (*RIVALS, "hybrid"):
+        for name in SHOWN_BY_OVERLAP:
             own = {**settings, "variant": name, "jaccard_up_to": top}
             yield spoken.agreements[name].measure("pure_ari_by_overlap", own, spoken.told & (ranges == k))
     for name, p in spoken.found.p.items():
@@ -151,7 +153,7 @@ def spliced_measures(spoken: Spoken) -> Iterator[Measure]:
 
 
 def overall(layers: Sequence[Spoken]) -> Iterator[Measure]:
-    """The spliced neurons of all layers together, and what the hybrid gains over its rivals."""
+    """The spliced neurons of all layers together, and what some variants gain over others."""
     settings = {"layer": "all", "truth": "spliced"}
 
     def parts(name: str) -> list[Agreement]:
@@ -161,9 +163,9 @@ def overall(layers: Sequence[Spoken]) -> Iterator[Measure]:
     for name in VARIANTS:
         own = {**settings, "variant": name}
         yield over_layers("pure_ari", own, parts(name), kept)
-    for rival in RIVALS:
-        own = {**settings, "variant": "hybrid", "over": rival}
-        yield over_layers("pure_ari_gain", own, parts("hybrid"), kept, less=parts(rival))
+    for name, rival in GAINS:
+        own = {**settings, "variant": name, "over": rival}
+        yield over_layers("pure_ari_gain", own, parts(name), kept, less=parts(rival))
 
 
 def _agreements(found: Clustered, truth: Ints, rows: Ints, drawn: Drawn) -> dict[str, Agreement]:
@@ -173,15 +175,15 @@ def _agreements(found: Clustered, truth: Ints, rows: Ints, drawn: Drawn) -> dict
 def _compared(
     agreements: Mapping[str, Agreement], settings: Mapping[str, Any], kept: Bools | None = None
 ) -> Iterator[Measure]:
-    """Each variant's index, the best one marked, and what the hybrid gains over its rivals on the same neurons."""
+    """Each variant's index, the best one marked, and what some gain over others."""
     plain = {name: one.measure("pure_ari", {}, kept) for name, one in agreements.items()}
     best = max(plain, key=lambda name: plain[name].value if plain[name].n else -np.inf)
     for name, m in plain.items():
         own = {**settings, "variant": name, "best": name == best}
         yield Measure(m.metric, m.value, m.low, m.high, m.n, own)
-    for rival in RIVALS:
-        own = {**settings, "variant": "hybrid", "over": rival}
-        yield agreements["hybrid"].measure("pure_ari_gain", own, kept, less=agreements[rival])
+    for name, rival in GAINS:
+        own = {**settings, "variant": name, "over": rival}
+        yield agreements[name].measure("pure_ari_gain", own, kept, less=agreements[rival])
 
 
 def trained_measures(world: World, lens: Lens, channels: Ints) -> Iterator[Measure]:
