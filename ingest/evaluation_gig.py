@@ -8,6 +8,7 @@ the GIG run it is about.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,12 +26,14 @@ from ingest.methods.concept_figures import (
     RIVALS,
     Pairwise,
     Table,
+    mean_curves,
     pair_measures,
     rival,
     space_of,
     table_measures,
 )
 from ingest.methods.concept_places import place_measures
+from ingest.methods.curve_plot import curve_plot
 from ingest.methods.gig_scope import adjacent
 from ingest.methods.gig_stage import GigStage
 from ingest.methods.measures import Measure, Resampling, measure_tables
@@ -39,6 +42,7 @@ from ingest.methods.stage import Progress
 from ingest.plan import Folders, record_of, spool_folder
 from ingest.reopen import Opened
 from ingest.segments import OUTPUT, Segment
+from ingest.store_files import disk_errors, write_whole
 
 METHOD = "evaluate-gig"
 VERSION = "1"
@@ -54,12 +58,24 @@ def evaluate(opened: Opened, run: str, count: int, folders: Folders, progress: P
     judge = Judge.of(opened, count)
     settings = {"rows": list(judge.rows), "gig": run, "effort": [EFFORT.points, EFFORT.steps]}
     record = record_of(opened.prepared, METHOD, VERSION, settings, (run,))
-    measures = judge.measures(progress)
+    table = Table()
+    measures = judge.measures(table, progress)
     measures += place_measures(judge.stage, opened.prepared, progress)
     with SpoolWriter(spool_folder(folders, record), record) as writer:
         for name, columns in measure_tables(measures, record.id, run):
             writer.write(name, columns)
-        return writer.finish({"figures": len(measures)})
+        return writer.finish({"figures": len(measures), "plot": _plot(table, folders, record.id)})
+
+
+def _plot(table: Table, folders: Folders, run: str) -> str:
+    """Write the curves as an SVG and as JSON; gives the path of the SVG below the media folder. Raises DiskError."""
+    curves = mean_curves(table)
+    folder = folders.media / "evaluations"
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / f"{run}.json", json.dumps(curves))
+        write_whole(folder / f"{run}.svg", curve_plot(curves))
+    return f"evaluations/{run}.svg"
 
 
 def judged_rows(opened: Opened, count: int) -> tuple[int, ...]:
@@ -86,10 +102,10 @@ class Judge:
             raise DataError("not a job of GIG", expected="a GIG run", got=type(opened.stage).__name__)
         return cls(opened, opened.stage, judged_rows(opened, count))
 
-    def measures(self, progress: Progress) -> list[Measure]:
-        """The figures of all layers, and those between layers."""
+    def measures(self, table: Table, progress: Progress) -> list[Measure]:
+        """The figures of all layers, which go into ``table``, and those between layers."""
         groups, seed = self.opened.prepared.groups, self.opened.prepared.spec.seed
-        table, found = Table(), Pairwise()
+        found = Pairwise()
         layers = range(len(self.stage.dictionaries))
         own: dict[int, list[Tensor]] = {}
         for ordinal in layers:

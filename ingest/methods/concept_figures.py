@@ -6,7 +6,7 @@ on the vectors it was made from, as many active ones; intervals resample what th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.methods.concept_curves import SHARES, Areas, Coded, Space
+from ingest.methods.concept_curves import Areas, Coded, Space
 from ingest.methods.concepts import LayerDictionary
 from ingest.methods.measures import Measure, Resampling
 from ingest.numerics.dictionaries import DICTIONARIES
@@ -76,9 +76,11 @@ def fidelity(areas: Areas, over: str) -> float:
 
 
 def table_measures(table: Table, resampling: Resampling) -> list[Measure]:
-    """Per layer and dictionary ``rel_l2`` and ``l0`` (at the position that relevance draws, as the paper does, and over
-    all positions), ``c_insertion``, ``c_deletion``, ``c_fidelity`` and points of the
-    curves; per layer and rival ``rel_l2_gain`` and ``c_fidelity_gain``, ours less the rival's on the same images.
+    """Figures of all layers.
+
+    Per layer and dictionary ``rel_l2`` and ``l0`` (at the position that relevance draws, as the paper does, and over
+    all positions), ``c_insertion``, ``c_deletion`` and ``c_fidelity``. Per layer and rival ``rel_l2_gain`` and
+    ``c_fidelity_gain``, ours against the rival on the same images.
     """
     found: list[Measure] = []
     for (layer, name), areas in table.curves.items():
@@ -91,7 +93,6 @@ def table_measures(table: Table, resampling: Resampling) -> list[Measure]:
             own = {**settings, "over": over}
             for metric, values in _areas(areas, over).items():
                 found.append(resampling.mean(metric, values, own))
-        found += _curves(areas, settings, resampling)
         if name != OURS:
             found += _gains(table, layer, name, resampling)
     return found + list(summary(table))
@@ -105,14 +106,13 @@ def _areas(areas: Sequence[Areas], over: str) -> dict[str, Array]:
     }
 
 
-def _curves(
-    areas: Sequence[Areas], settings: Mapping[str, object], resampling: Resampling
-) -> Iterator[Measure]:
-    """The mean curves at even shares of active concepts: what a plot is made of."""
-    for metric in ("insertion", "deletion"):
-        curves = np.stack([getattr(one, metric) for one in areas])
-        for n, share in enumerate(SHARES.tolist()):
-            yield resampling.mean(f"c_{metric}_at", curves[:, n], {**settings, "share": round(share, 3)})
+def mean_curves(table: Table) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
+    """Layer → dictionary → mean insertion and deletion at even shares of active concepts: what a plot is made of."""
+    found: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for (layer, name), areas in table.curves.items():
+        put_in, left = (np.stack([getattr(one, kind) for one in areas]) for kind in ("insertion", "deletion"))
+        found.setdefault(layer, {})[name] = (put_in.mean(0).tolist(), left.mean(0).tolist())
+    return found
 
 
 def _gains(table: Table, layer: str, name: str, resampling: Resampling) -> Iterator[Measure]:

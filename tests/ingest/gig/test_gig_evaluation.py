@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -35,6 +36,14 @@ def rows(planted_job: Any) -> Rows:
             )
         )
     assert spool.run.requires == (planted_job.run,)
+    plot = planted_job.folders.media / str(spool.run.facts["plot"])
+    picture = ElementTree.fromstring(plot.read_text(encoding="utf-8"))
+    lines = list(picture.iter("{http://www.w3.org/2000/svg}polyline"))
+    assert len(lines) == 2 * 2 * 5
+    points = [tuple(map(float, point.split(","))) for point in lines[0].attrib["points"].split()]
+    assert len(points) == 11
+    curves = json.loads(plot.with_suffix(".json").read_text(encoding="utf-8"))
+    assert points[-1][1] == pytest.approx(120 * (1 - curves["block1"]["ours"][0][-1]), abs=0.1)
     table = next(table for table in spool.tables() if table.name == "Evaluation")
     columns = [column.name for column in table.columns]
     found = [dict(zip(columns, row, strict=True)) for batch in spool.batches(table) for row in batch]
@@ -53,7 +62,6 @@ def test_every_layer_and_dictionary_is_measured(rows: Rows) -> None:
     assert count["rel_l2"] == count["l0"] == layers * dictionaries * 2
     assert count["c_insertion"] == count["c_deletion"] == count["c_fidelity"] == layers * dictionaries * 2
     assert count["c_fidelity_gain"] == layers * (dictionaries - 1) * 2
-    assert count["c_insertion_at"] == count["c_deletion_at"] == layers * dictionaries * 11
     assert count["inter_fidelity"] == 3 * 2
     assert count["layers_ahead"] == 2
     assert "shared_digit_mass" not in count
