@@ -44,7 +44,7 @@ class PureParameters:
     flow_images: int = 10
     flow_targets: int = 20
     chunk_bytes: int = 256 * 2**20
-    vector_bytes: int = 1024 * 2**20
+    vector_bytes: int = 512 * 2**20
 
     def to_dict(self) -> dict[str, Any]:
         """For the Run; memory is no part of what a run is."""
