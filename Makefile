@@ -3,21 +3,27 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint docs bench constraints clean
+.PHONY: demo test test-slow lint chromium docs bench constraints clean
 
 demo: .venv
 	$(BIN)/atlas demo
 
-test: .venv lint
+test: .venv chromium lint
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
-test-slow: .venv
+test-slow: .venv chromium
 	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not gpu"
 
 lint: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The browser tests look at pages in the system's Chromium; CHROMIUM=PATH names another one.
+chromium:
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || \
+	  { echo "the browser tests need Chromium: install the package chromium, or set CHROMIUM to its path" >&2; exit 1; }
 
 docs: .venv
 	$(BIN)/python -m atlas.cli.reference
