@@ -210,18 +210,25 @@ def _lloyd(g: Tensor, d: Tensor, starts: Tensor, here: Tensor, k: int) -> Tensor
     n = here.shape[1]
     to = d[torch.arange(m, device=g.device)[:, None, None], starts]  # (m, T, k, n)
     labels = to.argmin(2).masked_fill(~here.unsqueeze(1), -1)
-    active = torch.arange(m, device=g.device)
+    active, own, absent = torch.arange(m, device=g.device), labels.clone(), ~here.unsqueeze(1)
     for _ in range(_LLOYD):
-        own = labels[active]
-        z = _one_hot(own.view(-1, n), k, g.dtype).view(len(active), restarts, n, k).permute(0, 2, 1, 3)
-        far = _distances_to_means(g[active], z)
-        new = far.argmin(3).permute(0, 2, 1).masked_fill(~here[active].unsqueeze(1), -1)
-        _fill_empty(new, far, torch.diagonal(g[active], dim1=1, dim2=2), k)
+        z = _one_hot(own.reshape(-1, n), k, g.dtype).view(len(active), restarts, n, k).permute(0, 2, 1, 3)
+        far = _distances_to_means(g, z)
+        new = _least(far).permute(0, 2, 1).masked_fill(absent, -1)
+        _fill_empty(new, far, torch.diagonal(g, dim1=1, dim2=2), k)
         labels[active] = new
-        active = active[(new != own).flatten(1).any(1)]
+        moved = (new != own).flatten(1).any(1)
+        own = new
+        if not bool(moved.all()):
+            active, own, absent, g = active[moved], own[moved], absent[moved], g[moved]
         if not len(active):
             break
     return labels
+
+
+def _least(far: Tensor) -> Tensor:
+    """Place of the least along the last axis, the first of equals."""
+    return (far[..., 1] < far[..., 0]).long() if far.shape[-1] == 2 else far.argmin(-1)
 
 
 def _distances_to_means(g: Tensor, z: Tensor) -> Tensor:
