@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -97,6 +98,43 @@ class Trace:
         found = self._programs[key](x, *(edits[name] for name in edited))
         return dict(zip(nodes, found, strict=True))
 
+    def fan(self, a: str, ends: Sequence[str]) -> Fan:
+        """The smallest subgraph from node a to several nodes, each a itself or computed from it.
+
+        Raises ModelError if a node is unknown.
+        """
+        start = self._node(a)
+        moved = _descendants(start)
+        inside, held = self._needed([self._node(end) for end in ends], {start}, moved)
+        program = self._copy([start, *held], inside, [self._node(end) for end in ends], [])
+        return Fan(tuple(n.name for n in held), program)
+
+    def tail(self, cuts: Sequence[str], b: str) -> Fan:
+        """Node b as a function of several nodes before it, given in this order before what is held."""
+        starts = [self._node(cut) for cut in cuts]
+        moved = set().union(*(_descendants(start) for start in starts))
+        inside, held = self._needed([self._node(b)], set(starts), moved)
+        program = self._copy([*starts, *held], inside, [self._node(b)], [])
+        return Fan(tuple(n.name for n in held), program)
+
+    def _needed(
+        self, ends: Sequence[fx.Node], starts: set[fx.Node], moved: set[fx.Node]
+    ) -> tuple[set[fx.Node], list[fx.Node]]:
+        """Nodes computed on the way from the starts to the ends, and those held, in order of execution."""
+        inside: set[fx.Node] = set()
+        frozen: set[fx.Node] = set()
+        stack = list(ends)
+        while stack:
+            node = stack.pop()
+            if node in starts or node in inside or node in frozen:
+                continue
+            if node in self._varying and node not in moved and self._freezable(node):
+                frozen.add(node)
+            else:
+                inside.add(node)
+                stack += node.all_input_nodes
+        return inside, sorted(frozen, key=self._order.__getitem__)
+
     def segment(self, a: str, b: str) -> Segment:
         """F_ab, the smallest subgraph from node a to node b ("output" allowed).
 
@@ -108,19 +146,7 @@ class Trace:
             raise ModelError(
                 "no path between these nodes", where=f"{a} → {b}", expected=f"{b} computed from {a}"
             )
-        inside: set[fx.Node] = set()
-        frozen: set[fx.Node] = set()
-        stack = [end]
-        while stack:
-            node = stack.pop()
-            if node is start or node in inside or node in frozen:
-                continue
-            if node in self._varying and node not in moved and self._freezable(node):
-                frozen.add(node)
-            else:
-                inside.add(node)
-                stack += node.all_input_nodes
-        held = sorted(frozen, key=self._order.__getitem__)
+        inside, held = self._needed([end], {start}, moved)
         program = self._copy([start, *held], inside, [end], [])
         return Segment(a, b, tuple(n.name for n in held), program)
 
@@ -224,6 +250,22 @@ class Segment:
             name: change(name, tensor) for name, tensor in (*own.named_parameters(), *own.named_buffers())
         }
         return Segment(self.a, self.b, self.frozen, _Changed(own, tensors))
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Several nodes as functions of one, or one of several: inputs first, then what is held, give a tuple."""
+
+    frozen: tuple[str, ...]
+    """Nodes that the inputs do not reach and that feed it."""
+    program: nn.Module
+
+    def __call__(self, inputs: Sequence[Tensor], clean: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Values at the ends; held inputs at their clean values (1, …)."""
+        rows = inputs[0].shape[0]
+        held = [clean[name].expand(rows, *clean[name].shape[1:]) for name in self.frozen]
+        found: tuple[Tensor, ...] = self.program(*inputs, *held)
+        return found
 
 
 class _Changed(nn.Module):

@@ -78,10 +78,12 @@ def chain_scores(links: Sequence[Link], matrices: Sequence[Array], layers: int) 
 
 def _nodes(links: Sequence[Link]) -> list[str]:
     wanted = [name for link in links for name in (link.source.node, *link.segment.frozen)]
+    wanted += [name for link in links if link.ending is not None for name in link.ending.nodes]
     return list(dict.fromkeys(wanted))
 
 
 def _one(link: Link, clean: dict[str, Tensor], budget: int) -> Tensor:
     """A (C, D) of one link on one image."""
     ends = Ends(link.source.channel_axis, 1 if link.target is None else link.target.channel_axis)
-    return attribution(link.segment.bind(clean), clean[link.source.node], ends, budget)
+    ending = None if link.ending is None else link.ending.bind(clean)
+    return attribution(link.segment.bind(clean), clean[link.source.node], ends, budget, ending)

@@ -8,6 +8,7 @@ from typing import Any
 
 from atlas.errors import DataError, ModelError
 from ingest.layers import LayerSpec
+from ingest.methods.endings import LinkEnding, ending_of
 from ingest.segments import OUTPUT, Segment, Trace
 
 
@@ -57,6 +58,7 @@ class Link:
     target: LayerSpec | None
     hops: int
     segment: Segment
+    ending: LinkEnding | None = None
 
     @property
     def width(self) -> int | None:
@@ -83,7 +85,8 @@ def make_links(trace: Trace, layers: Sequence[LayerSpec], hops: int = 1) -> tupl
             target = layers[j] if j < len(layers) else None
             node = OUTPUT if target is None else target.node
             if j <= len(layers) and trace.depends(node, source.node):
-                found.append(Link(source, target, distance, trace.segment(source.node, node)))
+                ending = None if target is None else ending_of(trace, source, target)
+                found.append(Link(source, target, distance, trace.segment(source.node, node), ending))
     if not any(link.target for link in found):
         raise ModelError("no layer depends on one before it", where=", ".join(layer.name for layer in layers))
     return tuple(found)

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from ingest.blocks import leaf_module
 from ingest.layers import LayerSpec
+from ingest.methods.channelwise import channelwise, nodes_between, reaches
 from ingest.methods.cla import Batches
 from ingest.methods.cla_job import Link
 from ingest.numerics.cla import CHUNK_BYTES, Ends, Moments, Run
@@ -21,14 +22,6 @@ from ingest.segments import OUTPUT, Segment, Trace
 
 ScreenScores = tuple[list[Moments], list[Moments]]
 """E (C, D) of every link, and of every layer (C,) what its channels give the logit."""
-
-_ALONE = (
-    *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh),
-    *(nn.Identity, nn.Dropout, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
-)
-_ALONE_NAMES = frozenset(
-    ("add", "relu", "relu6", "gelu", "silu", "hardswish", "dropout", "clone", "contiguous")
-)
 
 
 @dataclass(frozen=True)
@@ -48,13 +41,15 @@ class Joint:
 def joint_of(trace: Trace, source: LayerSpec, target: LayerSpec) -> Joint | None:
     """The only linear layer between two layers, None unless all paths lead through it and all else is by channel."""
     nodes = {node.name: node for node in trace.graph.graph.nodes}
-    between = _between(nodes[source.node], nodes[target.node])
+    between = nodes_between(nodes[source.node], nodes[target.node])
     linear = [n for n in between if isinstance(leaf_module(trace, n), nn.Conv2d | nn.Linear)]
     if len(linear) != 1:
         return None
     node = linear[0]
     others = [n for n in between if n is not node]
-    if not all(_alone(trace, n) for n in others) or _reaches(nodes[source.node], nodes[target.node], node):
+    if not all(channelwise(trace, n) for n in others) or reaches(
+        nodes[source.node], nodes[target.node], node
+    ):
         return None
     module, given = leaf_module(trace, node), node.all_input_nodes[0]
     linear_last = isinstance(module, nn.Linear)
@@ -81,6 +76,7 @@ class Screen:
         wanted = [layer.node for layer in layers.values()]
         for link, joint in zip(self.links, self.joints, strict=True):
             wanted += link.segment.frozen
+            wanted += () if link.ending is None else link.ending.nodes
             if joint is not None:
                 wanted += [joint.node, joint.input]
                 for part in (joint.before, joint.behind):
@@ -126,7 +122,8 @@ class Screen:
         a, g = clean[link.source.node], slopes[link.target.node]
         if joint is None:
             ends = Ends(link.source.channel_axis, link.target.channel_axis)
-            return screened(link.segment.bind(clean), a, g, ends, self.budget)
+            ending = None if link.ending is None else link.ending.bind(clean)
+            return screened(link.segment.bind(clean), a, g, ends, self.budget, ending)
         t, s = a, g
         if joint.before is not None:
             t = _tangent(joint.before.bind(clean), a)
@@ -149,41 +146,3 @@ def _tangent(run: Run, a: Tensor) -> Tensor:
         (back,) = torch.autograd.grad(y, x, given, create_graph=True)
         (found,) = torch.autograd.grad(back, given, a)
     return found
-
-
-def _alone(trace: Trace, node: fx.Node) -> bool:
-    module = leaf_module(trace, node)
-    if module is not None:
-        return isinstance(module, _ALONE)
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return node.op in ("call_function", "call_method") and name in _ALONE_NAMES
-
-
-def _between(source: fx.Node, target: fx.Node) -> list[fx.Node]:
-    """Nodes on paths from source to target, the target among them."""
-    ahead, stack = {source}, [source]
-    while stack:
-        for user in stack.pop().users:
-            if user not in ahead:
-                ahead.add(user)
-                stack.append(user)
-    found, stack = {target}, [target]
-    while stack:
-        for before in stack.pop().all_input_nodes:
-            if before in ahead and before not in found and before is not source:
-                found.add(before)
-                stack.append(before)
-    return list(found)
-
-
-def _reaches(source: fx.Node, target: fx.Node, without: fx.Node) -> bool:
-    """Whether a path from source to target avoids a node."""
-    seen, stack = {source}, [source]
-    while stack:
-        for user in stack.pop().users:
-            if user is target and user is not without:
-                return True
-            if user not in seen and user is not without:
-                seen.add(user)
-                stack.append(user)
-    return False

@@ -17,7 +17,7 @@ gradient, the sum over positions and the mean over images are not printed there;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -31,7 +31,6 @@ CHUNK_BYTES = 256 * 2**20
 # On a CPU more rows than the caches hold are slower (ResNet-50 blocks: 16 rows of 100 k values are best).
 _CACHED_VALUES = 2**21
 _GRADIENTS = 4  # tensors of the widest kind alive at once while gradients are pulled back
-_MANY_POSITIONS = 100  # from here on channels-last convolutions are the faster ones on a CPU
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,28 @@ class Ends:
     target: int
 
 
-def attribution(run: Run, a: Tensor, ends: Ends, budget: int = CHUNK_BYTES) -> Tensor:
+@dataclass(frozen=True)
+class Ending:
+    """F taken apart: a → several inner values, from which b is computed channel by channel.
+
+    inner : a (R, …) → the inner values, (R, …) each.
+    seeds : (cotangent (1, …) of b, targets (R,)) → its cotangents at the inner values, row r of target r alone.
+    """
+
+    inner: Callable[[Tensor], Sequence[Tensor]]
+    seeds: Callable[[Tensor, Tensor], Sequence[Tensor]]
+
+
+def attribution(
+    run: Run, a: Tensor, ends: Ends, budget: int = CHUNK_BYTES, ending: Ending | None = None
+) -> Tensor:
     """A (C, D) of one image.
 
     Parameters
     ----------
     run : F; its frozen inputs and a must not be inference tensors.
     budget : bytes for activations and gradients of one batch of rows; one row always fits.
+    ending : the same F taken apart, which spares the products with the last linear layer.
     """
     b = _clean(run, a)
     squares = b.square().movedim(ends.target, 1).flatten(2).sum((0, 2)) if b.dim() > 2 else b[0].square()
@@ -56,14 +70,20 @@ def attribution(run: Run, a: Tensor, ends: Ends, budget: int = CHUNK_BYTES) -> T
     shape[ends.target] = -1
     cotangent = b / (squares + EPS).sqrt().reshape(shape)
     found = a.new_zeros(a.shape[ends.source], b.shape[ends.target])
-    for targets, rows in pulled(run, a, cotangent, squares.nonzero()[:, 0], ends, budget):
+    for targets, rows in pulled(run, a, cotangent, squares.nonzero()[:, 0], ends, budget, ending):
         sizes = rows.mul_(a).movedim(ends.source, 1).flatten(2) if a.dim() > 2 else rows.mul_(a).unsqueeze(2)
         found[:, targets] = torch.linalg.vector_norm(sizes, 1, dim=2).T
     return found
 
 
 def pulled(
-    run: Run, a: Tensor, cotangent: Tensor, targets: Tensor, ends: Ends, budget: int = CHUNK_BYTES
+    run: Run,
+    a: Tensor,
+    cotangent: Tensor,
+    targets: Tensor,
+    ends: Ends,
+    budget: int = CHUNK_BYTES,
+    ending: Ending | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Vector-Jacobian products of one image, each with the cotangent of one target channel alone.
 
@@ -78,22 +98,33 @@ def pulled(
     """
     if not len(targets):
         return
-    channels_last = a.dim() == 4 and ends.source == 1 and a[0, 0].numel() >= _MANY_POSITIONS and not a.is_cuda
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    count = min(len(targets), rows_within(run, a, budget))
+    own = ending or Ending(lambda x: (run(x),), lambda given, part: (one_channel(given, part, ends.target),))
+    count = min(len(targets), rows_within(own.inner, a, budget))
     with torch.enable_grad():
-        x = a.detach().expand(count, *a.shape[1:]).clone(memory_format=layout).requires_grad_()
-        y = run(x)
+        x = a.detach().expand(count, *a.shape[1:]).clone().requires_grad_()
+        inner = own.inner(x)
     for start in range(0, len(targets), count):
         part = targets[start : start + count]
-        rows = torch.arange(len(part), device=a.device)
-        given = torch.zeros_like(y)
-        given.movedim(ends.target, 1)[rows, part] = cotangent.movedim(ends.target, 1)[0, part]
-        (back,) = torch.autograd.grad(y, x, given, retain_graph=start + count < len(targets))
+        seeds = [_filled(seed, count) for seed in own.seeds(cotangent, part)]
+        (back,) = torch.autograd.grad(inner, x, seeds, retain_graph=start + count < len(targets))
         yield part, back[: len(part)]
 
 
-def rows_within(run: Run, a: Tensor, budget: int) -> int:
+def one_channel(values: Tensor, targets: Tensor, axis: int) -> Tensor:
+    """(R, …): values (1, …) with all but channel targets[r] at zero in row r."""
+    found = values.new_zeros(len(targets), *values.shape[1:])
+    rows = torch.arange(len(targets), device=values.device)
+    found.movedim(axis, 1)[rows, targets] = values.movedim(axis, 1)[0, targets]
+    return found
+
+
+def _filled(rows: Tensor, count: int) -> Tensor:
+    """Rows made as many as the batch has, by rows of zeros."""
+    missing = count - len(rows)
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
+
+
+def rows_within(inner: Callable[[Tensor], Sequence[Tensor]], a: Tensor, budget: int) -> int:
     """Rows that one batch may have, at least one: what two rows keep for the way back is measured."""
     kept: list[int] = [a.numel()]
 
@@ -103,9 +134,9 @@ def rows_within(run: Run, a: Tensor, budget: int) -> int:
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        y = run(a.detach().expand(2, *a.shape[1:]).clone().requires_grad_())
-    widest = max(*kept, y.numel() // 2)
-    row = sum(kept) + 2 * y.numel() + _GRADIENTS * widest
+        ends = [y.numel() // 2 for y in inner(a.detach().expand(2, *a.shape[1:]).clone().requires_grad_())]
+    widest = max(*kept, *ends)
+    row = sum(kept) + 3 * sum(ends) + _GRADIENTS * widest
     fitting = max(1, budget // (row * a.element_size()))
     return fitting if a.is_cuda else min(fitting, max(1, _CACHED_VALUES // widest))
 

@@ -22,20 +22,23 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from ingest.numerics.cla import CHUNK_BYTES, Ends, Run, pulled
+from ingest.numerics.cla import CHUNK_BYTES, Ending, Ends, Run, pulled
 
 
-def screened(run: Run, a: Tensor, g: Tensor, ends: Ends, budget: int = CHUNK_BYTES) -> Tensor:
+def screened(
+    run: Run, a: Tensor, g: Tensor, ends: Ends, budget: int = CHUNK_BYTES, ending: Ending | None = None
+) -> Tensor:
     """E (C, D) of one image, a target at a time in batches.
 
     Parameters
     ----------
     run : F with frozen inputs bound.     a, g : (1, …).
     budget : bytes for one batch of rows.
+    ending : the same F taken apart.
     """
     found = a.new_zeros(a.shape[ends.source], g.shape[ends.target])
     weighty = g.movedim(ends.target, 1).flatten(1).reshape(g.shape[ends.target], -1).any(1)
-    for targets, rows in pulled(run, a, g, weighty.nonzero()[:, 0], ends, budget):
+    for targets, rows in pulled(run, a, g, weighty.nonzero()[:, 0], ends, budget, ending):
         product = rows.mul_(a).movedim(ends.source, 1)
         found[:, targets] = product.reshape(*product.shape[:2], -1).sum(2).T
     return found

@@ -92,7 +92,7 @@ FAMILIES: Mapping[str, tuple[Callable[[], nn.Module], int, str | None]] = {
     "googlenet": (Joined, 8, "first,second"),
     "convnext": (_convnext, 16, None),
     "mobilenet": (_mobilenet, 16, None),
-    "vit": (_vit, 8, None),
+    "vit": (_vit, 8, "encoder.layers.encoder_layer_*"),
     "vit_hidden": (_vit, 8, "encoder.layers.*.mlp.1"),
     "swin": (_swin, 12, None),
 }

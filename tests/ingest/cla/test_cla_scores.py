@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ingest.methods.endings import ending_of
 from ingest.numerics.cla import Ends, Moments, attribution, pulled, rows_within
 from ingest.segments import OUTPUT, Trace
 
@@ -47,24 +48,28 @@ def literal(net, image: Tensor, a, b) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def ours(net, image: Tensor, a, b, budget: int) -> Tensor:
+def ours(net, image: Tensor, a, b, budget: int, *, apart: bool = True) -> Tensor:
+    """``apart``: the last linear layer taken apart where there is one."""
     segment = net.trace.segment(a.node, b.node if b else OUTPUT)
+    ending = ending_of(net.trace, a, b) if b and apart else None
     with torch.no_grad():
-        clean = net.trace.values(image, [a.node, *segment.frozen])
+        clean = net.trace.values(image, [a.node, *segment.frozen, *(ending.nodes if ending else ())])
     ends = Ends(a.channel_axis, b.channel_axis if b else 1)
-    return attribution(segment.bind(clean), clean[a.node], ends, budget)
+    bound = ending.bind(clean) if ending else None
+    return attribution(segment.bind(clean), clean[a.node], ends, budget, bound)
 
 
-@pytest.mark.parametrize("budget", [2**28, TIGHT])
+@pytest.mark.parametrize(("budget", "apart"), [(2**28, True), (TIGHT, True), (2**28, False)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_scores_equal_one_autograd_call_per_target(nets, family: str, budget: int) -> None:
+def test_scores_equal_one_autograd_call_per_target(nets, family: str, budget: int, apart: bool) -> None:
     """Adjacent layers, layers two apart, and the last layer to the logits."""
     net = nets(family)
     first, last = net.layers[0], net.layers[-1]
     ends = [(first, net.layers[1]), (last, None)]
     ends += [(first, net.layers[2]), (net.layers[-2], last)] if len(net.layers) > 2 else []
     for a, b in ends:
-        got, want = ours(net, net.images[:1], a, b, budget), literal(net, net.images[:1], a, b)
+        got = ours(net, net.images[:1], a, b, budget, apart=apart)
+        want = literal(net, net.images[:1], a, b)
         assert want.max() > 0
         torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9 * float(want.max()))
 
@@ -113,7 +118,7 @@ def test_the_budget_bounds_the_rows(nets) -> None:
         net.trace.segment(net.layers[0].node, net.layers[1].node).bind({}),
         torch.rand(1, 8, 3, 3).double(),
     )
-    rows = [rows_within(run, a, budget) for budget in (1, 2**16, 2**20)]
+    rows = [rows_within(lambda x: (run(x),), a, budget) for budget in (1, 2**16, 2**20)]
     assert rows[0] == 1 < rows[1] < rows[2]
 
 
@@ -142,6 +147,17 @@ def test_moments_are_mean_and_population_deviation() -> None:
     torch.testing.assert_close(moments.mean, values.mean(0))
     torch.testing.assert_close(moments.std, values.std(0, correction=0))
     assert Moments().std.item() == 0
+
+
+@pytest.mark.parametrize(
+    ("family", "cuts"),
+    [("residual", 2), ("vgg", 1), ("googlenet", None), ("convnext", 2), ("vit", 3), ("vit_hidden", 1)],
+)
+def test_which_ends_are_taken_apart(nets, family: str, cuts: int | None) -> None:
+    """A residual sum has its branch's last layer and the shortcut; a concatenation of branches has no one layer."""
+    net = nets(family)
+    ending = ending_of(net.trace, net.layers[-2], net.layers[-1])
+    assert (ending and len(ending.cuts)) == cuts
 
 
 @pytest.mark.gpu
