@@ -209,7 +209,7 @@ def _lloyd(g: Tensor, d: Tensor, starts: Tensor, here: Tensor, k: int) -> Tensor
     m, restarts, _ = starts.shape
     n = here.shape[1]
     to = d[torch.arange(m, device=g.device)[:, None, None], starts]  # (m, T, k, n)
-    labels = to.argmin(2).masked_fill(~here.unsqueeze(1), -1)
+    labels = _least(to.movedim(2, -1)).masked_fill(~here.unsqueeze(1), -1)
     active, own, absent = torch.arange(m, device=g.device), labels.clone(), ~here.unsqueeze(1)
     for _ in range(_LLOYD):
         z = _one_hot(own.reshape(-1, n), k, g.dtype).view(len(active), restarts, n, k).permute(0, 2, 1, 3)
