@@ -48,6 +48,8 @@ METHOD = "evaluate-gig"
 VERSION = "1"
 PAIR_IMAGES, PAIR_TARGETS = 20, 5
 EFFORT = Effort()
+LEARNED_MOST = 4_000_000
+"""Entries of a dictionary, K · C, up to which online learning is tried; the paper gave it up in its wider layers."""
 
 
 def evaluate(opened: Opened, run: str, count: int, folders: Folders, progress: Progress) -> Path:
@@ -150,7 +152,8 @@ class Judge:
         spec = self.opened.prepared.spec
         ours = space_of(dictionary, spec.model.device)
         vectors = torch.from_numpy(self.stage.vectors(ordinal).vectors).to(ours.concepts) - ours.centre
-        spaces = {OURS: ours} | {name: rival(name, ours, vectors, spec.seed) for name in self.rivals}
+        names = [n for n in self.rivals if n != "learned" or ours.concepts.numel() <= LEARNED_MOST]
+        spaces = {OURS: ours} | {name: rival(name, ours, vectors, spec.seed) for name in names}
         segment, outputs = self.stage.explainer.segment(ordinal, None), self.opened.prepared.model.outputs
         scores: list[Tensor] = []
         for row, clean in self._images(self.rows, [ours.features.node, OUTPUT, *segment.frozen]):

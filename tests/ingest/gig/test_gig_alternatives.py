@@ -77,6 +77,14 @@ def test_online_learning_finds_planted_directions() -> None:
     assert float((atoms @ found.T).abs().max(dim=1).values.min()) > 0.9
 
 
+def test_more_concepts_than_vectors() -> None:
+    x, _ = planted(10, 8, 3)
+    for make in ALTERNATIVES.values():
+        found = make(x, 24, 0, "cpu")
+        assert found.shape == (24, 8)
+        torch.testing.assert_close(found.norm(dim=1), torch.ones(24, dtype=torch.float64))
+
+
 def test_vectors_that_are_all_zero() -> None:
     zeros = torch.zeros(10, 4)
     for make in ALTERNATIVES.values():
