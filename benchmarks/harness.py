@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("circuit-atlas", "torch", "torchvision", "numpy", "neo4j", "pyarrow")
+PACKAGES = ("circuit-atlas", "torch", "torchvision", "numpy", "scikit-learn", "neo4j", "pyarrow")
 
 
 class BenchmarkError(Exception):

@@ -128,6 +128,9 @@ def test_a_place_is_kept_as_a_run_of_its_own(planted_job: Any) -> None:
     assert "Image" not in tables
     assert [row["end"] for row in tables["Image-EXPRESSES-Concept"]] == [c for c, _ in found.concepts[:5]]
     assert Spool.open(spool).run.requires == (planted_job.run,)
+    again = keep_sum(desk, image, found, planted_job.run, planted_job.folders)
+    assert again == spool
+    assert rows_of(again) == tables
 
 
 def test_a_new_image_is_explained(planted_job: Any, tmp_path: Path) -> None:
