@@ -8,11 +8,16 @@ from atlas.errors import DataError
 from ingest.demo.digits import CLASSES, PAIRS, read_answers, side_file, write_dataset
 from ingest.demo.network import WEIGHTS
 from ingest.job import IngestSpec, read_groups
+from ingest.methods.cla_job import ClaParameters
 from ingest.methods.gcc_job import GccParameters
+from ingest.methods.gig_job import GigParameters
 from ingest.models import ModelSpec
 
 ROOT_SHARE = 0.05
 MASK_SHARE = 0.30
+# A tour of minutes: fewer images a class and steps of the path than a job has by default.
+SCORED_IMAGES = 5
+STEPS = 8
 
 
 def demo_spec(folder: Path, images: int) -> IngestSpec:
@@ -27,6 +32,8 @@ def demo_spec(folder: Path, images: int) -> IngestSpec:
         queries="judge",
         sides=read_groups(side_file(data)),
         gcc=GccParameters(root_share=ROOT_SHARE, mask_share=MASK_SHARE),
+        cla=ClaParameters(images_per_scope=SCORED_IMAGES),
+        gig=GigParameters(steps=STEPS, images_per_class=SCORED_IMAGES),
     )
 
 
