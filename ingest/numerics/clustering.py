@@ -209,7 +209,8 @@ class _Splitter:
         """(G, m, C) members, zero rows behind them."""
         sizes = {len(own) for own in clusters}
         if len(sizes) == 1:
-            return self.unit[torch.cat(clusters)].view(len(clusters), sizes.pop(), -1)
+            rows = torch.index_select(self.unit, 0, torch.cat(clusters))
+            return rows.view(len(clusters), sizes.pop(), -1)
         x = self.unit.new_zeros(len(clusters), max(sizes), self.unit.shape[1])
         for g, own in enumerate(clusters):
             torch.index_select(self.unit, 0, own, out=x[g, : len(own)])
