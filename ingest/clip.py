@@ -75,7 +75,7 @@ def load_clip(spec: ClipSpec) -> VisionModel:
     Raises ModelError without open_clip, for a name or weights it does not know, or a head that does not fit.
     """
     try:
-        import open_clip  # type: ignore[import-not-found, unused-ignore]
+        import open_clip
     except ImportError as error:
         raise ModelError("open_clip is not installed", where=spec.name, next_step=f"`{INSTALL}`") from error
     try:
