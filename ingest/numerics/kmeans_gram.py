@@ -108,7 +108,9 @@ def kmeans(
     labels = torch.cat(parts) if parts else here.long()
     labels = _by_size(labels, k)
     sizes = torch.stack([(labels == c).sum(1) for c in range(k)], 1)
-    points = [silhouettes(*part, k) for part in zip(torch.split(g, _SETS), torch.split(labels, _SETS), strict=True)]
+    points = [
+        silhouettes(*part, k) for part in zip(torch.split(g, _SETS), torch.split(labels, _SETS), strict=True)
+    ]
     return Clusters(labels, sizes, inertia(g, labels, k), torch.cat(points))
 
 

@@ -68,6 +68,8 @@ def test_every_query_fits_a_terminal(name: str) -> None:
     samples = {
         "string": "digit_pairs@0123abcd/layer3.2.long_name/117",
         "integer": 123456,
+        "integers": [12] * 6,
+        "floats": [0.00012345] * 6,
         "float": 0.00012345,
         "boolean": True,
         "strings": ["resnet50@0123abcd/layer3.2/117"] * 6,
