@@ -53,3 +53,13 @@ def test_from_pictures_to_the_circuits_of_classes(cli: Cli, tmp_path: Path) -> N
     ).document
     assert audit["rows"]
     cli.good("evaluate", "cla", "--queries", "6", "--json")
+
+    asked = 'MATCH (i:Image {split: "list"})-[:LABELLED]->(:Class {name: "a"}) RETURN i'
+    again = ("ingest", "--model", "ingest.demo.planted_circuit:crowded", "--data", data, "--quiet")
+    again += ("--layers", ",".join(LAYERS), "--methods", "cla", "--set", "cla.k=2", "--screen")
+    cli.good(*again, "--scope", f"of a={asked}")
+    (held,) = cli.good(
+        "cypher", 'MATCH (s:ImageSet {kind: "cypher"}) RETURN s.id AS id, s.size AS size', "--json"
+    ).document["rows"]
+    assert (held["id"], held["size"] > 0) == ("planted:of a", True)
+    assert "returns no images" in cli.refused(*again, "--scope", "x=MATCH (c:Class) RETURN c")

@@ -68,6 +68,12 @@ def ingest(
             "--scopes", help="CLA: sets of images, of classes, folders, all, or a JSON file of names."
         ),
     ] = "classes",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope", help="CLA: NAME=CYPHER, the images that a query of this atlas returns; repeatable."
+        ),
+    ] = None,
     screen: Annotated[
         bool, typer.Option("--screen", help="CLA: first-order edges of all layers too (SCREENS).")
     ] = False,
@@ -110,6 +116,10 @@ def ingest(
 
     chosen = tuple(part.strip() for part in methods.split(",") if part.strip())
     check_methods(chosen)
+    if scope:
+        from atlas.cli.scopes import asked
+
+        scopes = f"{scopes},{asked(scope)}"
     if weights is None and checkpoint is None and ":" not in model:
         weights = "DEFAULT"
     build(

@@ -25,9 +25,9 @@ KINDS = ("classes", "all", "folders")
 
 @dataclass(frozen=True)
 class Scope:
-    """A set of images: its id, kind (`class`, `folder`, `file` or `all`), rows of the store, and digest of their ids.
+    """A set of images: its id, rows of the store, and the digest of their ids.
 
-    ``output`` is the model output of a class, None for other kinds.
+    ``kind`` is class, folder, file, cypher or all.  ``output`` is the model output of a class, None for other kinds.
     """
 
     id: str
@@ -45,7 +45,7 @@ def choose_scopes(
     Parameters
     ----------
     text : comma-separated: ``classes``, ``all``, ``folders`` (each folder below the data root), or a JSON file
-        {name: [image path or id, …], or a folder}.
+        {name: [image path or id, …], or a folder, or {"cypher": query, "images": [id, …]}}.
     images : the records of the store's rows.
     side : take list images, judging images, or all.
     most : images of a scope at most, those of the smallest ids; 0 for all.
@@ -59,7 +59,7 @@ def choose_scopes(
     for part in filter(None, (part.strip() for part in text.split(","))):
         for kind, name, rows, output in _sets(part, subject, images):
             kept = _kept(rows, subject.judging, images, side, most)
-            if not kept and kind == "file":
+            if not kept and kind in ("file", "cypher"):
                 raise DataError(
                     "no image of this scope is on this side",
                     where=name,
@@ -125,15 +125,18 @@ def _sets(
         for name in sorted(folders):
             yield "folder", name, folders[name], None
     else:
-        for name, rows in _file(Path(part), images):
-            yield "file", name, rows, None
+        for kind, name, rows in _file(Path(part), images):
+            yield kind, name, rows, None
 
 
-def _file(path: Path, images: Sequence[ImageRecord]) -> Iterator[tuple[str, list[int]]]:
+def _file(path: Path, images: Sequence[ImageRecord]) -> Iterator[tuple[str, str, list[int]]]:
+    """(kind, name, rows) of the sets of a JSON file."""
     try:
         sets = json.loads(path.read_text(encoding="utf-8"))
-        entries = {str(k): v if isinstance(v, str) else [str(name) for name in v] for k, v in sets.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        asked = {str(name) for name, own in sets.items() if isinstance(own, dict)}
+        lists = {str(k): v["images"] if isinstance(v, dict) else v for k, v in sets.items()}
+        entries = {k: v if isinstance(v, str) else [str(name) for name in v] for k, v in lists.items()}
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise DataError(
             "cannot read the scopes",
             where=path,
@@ -145,14 +148,15 @@ def _file(path: Path, images: Sequence[ImageRecord]) -> Iterator[tuple[str, list
     for name, members in entries.items():
         if isinstance(members, str):
             below = members.rstrip("/") + "/"
-            yield name, [row for row, image in enumerate(images) if image.path.startswith(below)]
+            yield "file", name, [row for row, image in enumerate(images) if image.path.startswith(below)]
             continue
         unknown = [member for member in members if member not in rows]
         if unknown:
             raise DataError(
                 "an image of a scope is not among the images", where=f"{path}: {name}", got=unknown[0]
             )
-        yield name, sorted({rows[member] for member in members})
+        kind = "cypher" if name in asked else "file"
+        yield kind, name, sorted({rows[member] for member in members})
 
 
 def _kept(
