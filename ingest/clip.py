@@ -74,20 +74,33 @@ def load_clip(spec: ClipSpec) -> VisionModel:
 
     Raises ModelError without open_clip, for a name or weights it does not know, or a head that does not fit.
     """
+    visual, transform = load_tower(spec.name, spec.pretrained)
+    return assemble(spec, visual, transform, read_head(spec.head))
+
+
+def load_tower(name: str, pretrained: str | None) -> tuple[nn.Module, Transform]:
+    """The image tower (B, 3, H, W) → (B, D) of an open_clip model, and its transform.
+
+    Parameters
+    ----------
+    pretrained : a tag of open_clip, a file of weights, or None for random ones.
+
+    Raises ModelError without open_clip, or for a name or weights it does not know.
+    """
     try:
         import open_clip
     except ImportError as error:
-        raise ModelError("open_clip is not installed", where=spec.name, next_step=f"`{INSTALL}`") from error
+        raise ModelError("open_clip is not installed", where=name, next_step=f"`{INSTALL}`") from error
     try:
-        model, _, transform = open_clip.create_model_and_transforms(spec.name, pretrained=spec.pretrained)
+        model, _, transform = open_clip.create_model_and_transforms(name, pretrained=pretrained)
     except (RuntimeError, OSError, ValueError) as error:
         raise ModelError(
             "open_clip cannot load this model",
-            where=f"{spec.name} {spec.pretrained}",
+            where=f"{name} {pretrained}",
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
             next_step="`python -c 'import open_clip; print(open_clip.list_pretrained())'`",
         ) from error
-    return assemble(spec, model.visual, transform, read_head(spec.head))
+    return model.visual.eval().requires_grad_(False), transform
 
 
 def read_head(path: Path) -> Head:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 from atlas.errors import ModelError
-from ingest.clip import ClipSpec, assemble, load_clip, read_head
+from ingest.clip import ClipSpec, assemble, load_clip, load_tower, read_head
 from ingest.demo.network import SquareImage
 from ingest.experiments import attack
 from ingest.experiments.attack import AttackSpec, prepare_case
@@ -101,3 +102,21 @@ def test_refusals(head, tmp_path, monkeypatch) -> None:
     visual.heads = nn.Identity()
     with pytest.raises(ModelError, match="another tower"):
         assemble(ClipSpec("tiny", "random", head), visual, SquareImage(16), read_head(head))
+
+
+def test_an_image_tower_of_open_clip_gives_vectors(tmp_path: Path) -> None:
+    """A tiny one of random weights, under a name of its own; nothing is downloaded."""
+    import open_clip
+
+    config = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
+    }
+    (tmp_path / "tiny-for-tests.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    visual, transform = load_tower("tiny-for-tests", None)
+    x = transform(Image.new("RGB", (40, 30), (200, 10, 60))).unsqueeze(0)
+    assert visual(x).shape == (1, 8)
+    with pytest.raises(ModelError, match="cannot load"):
+        load_tower("no-such-tower", None)

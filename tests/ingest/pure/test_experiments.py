@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
+from torchvision.transforms.functional import to_tensor
 
 from atlas.errors import DataError
 from atlas.spool import Spool
@@ -19,6 +21,7 @@ from ingest import evaluation_pure, plan
 from ingest.demo.digits import read_answers, side_file
 from ingest.demo.story import demo_spec
 from ingest.experiments import content, embeddings, looking, splice
+from ingest.images import scan_images
 from ingest.job import Prepared, prepare
 from ingest.layers import to_units
 from ingest.methods.pure import Lens, lenses
@@ -262,3 +265,18 @@ def test_evaluation_writes_figures_of_every_truth(job: Job, tmp_path: Path) -> N
     best = [s for s in told if s["layer"] == LAYER and s["truth"] == "spliced" and s["best"]]
     assert len(best) == 1
     assert all(row["low"] is None or row["low"] <= row["value"] + 1e-9 for row in rows)
+
+
+def test_any_model_embeds_a_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for n in range(5):
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)).save(tmp_path / f"{n}.png")
+    images = scan_images(tmp_path)
+    found = embeddings.embed(images, lambda x: x.flatten(2).mean(2), to_tensor, "cpu", batch=2)
+    assert set(found) == {image.id for image in images.images}
+    for image in images.images:
+        own = to_tensor(Image.open(tmp_path / image.path)).flatten(1).mean(1)
+        torch.testing.assert_close(found[image.id], own)
+    for wrong in (lambda x: x, lambda x: x.flatten(2).mean(2) / 0):
+        with pytest.raises(DataError, match="no vectors"):
+            embeddings.embed(images, wrong, to_tensor, "cpu")
