@@ -22,8 +22,9 @@ CALL () {
   ORDER BY score DESC, other.id LIMIT $top
   UNION ALL
   MATCH (k:Neuron)-[:HAS_SENSE]->(:Sense {id: $sense})<-[:ASSIGNED_TO]-(:Image)<-[:EXPLAINS]-(c:Circuit)
-  MATCH (k)-[r:DRIVES {circuit: c.id}]->(other:Neuron)
-  WITH other, avg(r.sensitivity) AS score, count(DISTINCT c) AS n
+  WITH k, collect(DISTINCT c.id) AS circuits
+  MATCH (k)-[r:DRIVES]->(other:Neuron) WHERE r.circuit IN circuits
+  WITH other, avg(r.sensitivity) AS score, count(DISTINCT r.circuit) AS n
   RETURN 'down' AS direction, 'DRIVES' AS evidence, other, score, n
   ORDER BY score DESC, other.id LIMIT $top
   UNION ALL
