@@ -11,7 +11,7 @@ import typer
 from atlas.cli import answers, console
 from atlas.cli.answers import AsCsv, AsJson
 from atlas.cli.jobs import folders
-from atlas.cli.load import Quiet, load_all
+from atlas.cli.load import Quiet, fill
 from atlas.errors import DataError
 
 if TYPE_CHECKING:
@@ -215,8 +215,7 @@ def build(
     for remark in remarks:
         console.note(remark)
     if into_graph:
-        with answers.database() as connection:
-            load_all([Spool.open(path) for path in spools], connection, quiet=quiet)
+        fill([Spool.open(path) for path in spools], quiet=quiet)
     else:
         for path in spools:
             console.answer(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,19 +22,29 @@ def demo(
     images: Annotated[int, typer.Option("--images", min=400, help="Validation images to draw.")] = 1200,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """The whole story on real handwritten digits: server, ingestion, circuits, concepts, senses, an ablation."""
+    """The whole story on real handwritten digits: server, ingestion, what each method finds, and a report."""
+    from atlas.cli import report
     from atlas.cli.build import build
+    from atlas.store import bulk
     from atlas.store.settings import load_settings
     from ingest.demo.story import demo_spec, story_image
 
-    home = load_settings().atlas_home
-    with answers.database():
-        console.note("Neo4j is up.")
+    began, settings = time.monotonic(), load_settings()
+    home = settings.atlas_home
+    if not bulk.cut(settings):
+        with answers.database():
+            console.note("Neo4j is up.")
     spec = demo_spec(home / "demo", images)
     console.answer(f"{images} canvases of two handwritten digits in {spec.data}")
     build(spec, quiet=quiet)
     with answers.database() as connection:
-        _tell(connection, story_image(spec.data))
+        image = story_image(spec.data)
+        _tell(connection, image)
+        page = report.write(connection, home / "report", quiet=quiet)
+        _where_next(connection, image)
+    console.answer(
+        f"\nThe report, made in all {time.monotonic() - began:.0f} s after the start:\n  {page.as_uri()}"
+    )
 
 
 def _tell(connection: Connection, image: str) -> None:
@@ -72,7 +83,6 @@ def _tell(connection: Connection, image: str) -> None:
         classes=[name, sibling],
     )
     ask("PURE: neurons of several senses", "atlas splits", "polysemantic_neurons")
-    _where_next(connection, image)
 
 
 def _section(title: str, command: str, table: Table) -> None:
@@ -90,7 +100,6 @@ def _where_next(connection: Connection, image: str) -> None:
     console.answer(f"  user           {status.user}, password in {status.password_file}")
     console.answer(f"  this circuit   {link}")
     console.answer(f"  a drawing      atlas view {image} -o circuit.html")
-    console.answer("  a report       atlas report report/")
     console.answer("  questions      atlas query list")
     console.answer("  stop           atlas server stop")
 

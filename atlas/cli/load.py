@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,21 +40,40 @@ def load(
 
     spools = open_spools(spool)
     if via is Via.offline:
-        from atlas.store.bulk import import_spools
-        from atlas.store.settings import load_settings
-
-        with console.Progress(quiet=quiet) as progress:
-            report = import_spools(spools, load_settings(), progress=progress)
-        console.note(
-            f"{sum(report.rows.values()):,} rows: CSV {report.csv_seconds:.1f} s, "
-            f"import {report.import_seconds:.1f} s, indexes {report.index_seconds:.1f} s"
-        )
+        _import(spools, quiet=quiet)
         return
     with answers.database() as connection:
         load_all(spools, connection, quiet=quiet)
 
 
-def load_all(spools: list[Spool] | tuple[Spool, ...], connection: Connection, *, quiet: bool) -> None:
+def fill(spools: Sequence[Spool], *, quiet: bool) -> None:
+    """Spools into the graph: by import where very many rows go into an empty managed server, else over Bolt."""
+    from atlas.store import bulk
+    from atlas.store.settings import load_settings
+
+    if bulk.fits(spools, load_settings()):
+        console.note(
+            "the database is empty: it is filled by Neo4j's offline importer, and starts again after"
+        )
+        _import(spools, quiet=quiet)
+        return
+    with answers.database() as connection:
+        load_all(spools, connection, quiet=quiet)
+
+
+def _import(spools: Sequence[Spool], *, quiet: bool) -> None:
+    from atlas.store.bulk import import_spools
+    from atlas.store.settings import load_settings
+
+    with console.Progress(quiet=quiet) as progress:
+        report = import_spools(spools, load_settings(), progress=progress)
+    console.note(
+        f"{sum(report.rows.values()):,} rows: CSV {report.csv_seconds:.1f} s, "
+        f"import {report.import_seconds:.1f} s, indexes {report.index_seconds:.1f} s"
+    )
+
+
+def load_all(spools: Sequence[Spool], connection: Connection, *, quiet: bool) -> None:
     """Load spools in order and say what happened to each."""
     for spool in spools:
         _load_one(spool, connection, quiet=quiet)

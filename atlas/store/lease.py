@@ -96,7 +96,7 @@ def writing(connection: Connection, *, seconds: float = LEASE_SECONDS) -> Iterat
     BusyError : somebody else writes.
     StoreError : the graph is of a newer schema, or the database cannot be reached.
     """
-    with _file_lock(connection):
+    with file_lock(connection):
         version = introduce(connection)
         holder = str(Holder.here())
         connection.transact(lambda run: _take(run, holder, seconds))
@@ -147,7 +147,8 @@ def _release(connection: Connection, holder: str) -> None:
 
 
 @contextmanager
-def _file_lock(connection: Connection) -> Iterator[None]:
+def file_lock(connection: Connection) -> Iterator[None]:
+    """Keep every other writer of this machine out. Raises BusyError if there is one."""
     path = lock_path(connection)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

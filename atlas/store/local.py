@@ -38,10 +38,14 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start the process: Java options after our own, and a command that executes what follows it."""
+    """How to start the process: Java options after our own, and a command that executes what follows it.
+
+    ``unfinished`` starts it in spite of the mark of an import, for that import to finish.
+    """
 
     java: tuple[str, ...] = ()
     wrapper: tuple[str, ...] = ()
+    unfinished: bool = False
 
 
 def running_target(settings: Settings) -> Target | None:
@@ -68,11 +72,12 @@ def start(settings: Settings, *, notify: Notify | None = None, launch: Launch = 
         if target is not None:
             return target
         state.refuse_newer(places)
-        if places.importing.exists():
+        if places.importing.exists() and not launch.unfinished:
             raise StoreError(
                 "an import into this server was cut",
                 where=places.home,
-                next_step="run the same `atlas load --via import` again; it begins anew",
+                next_step="run the same command (`atlas demo`, `atlas ingest` or `atlas load --via import`) again; "
+                "it begins anew",
             )
         jars = ensure_jars(settings, notify)
         if notify is not None:
@@ -115,14 +120,14 @@ def stopped(settings: Settings) -> Iterator[Path]:
 
 
 def admin(settings: Settings, *arguments: str) -> str:
-    """Run `neo4j-admin` with `arguments` on the managed server's home and give what it printed.
+    """Run `neo4j-admin` with `arguments` on the managed server's home, in its memory; give what it printed.
 
     Raises
     ------
     StoreError : it failed; the line carries its last words.
     """
     places = Places(settings.atlas_home)
-    return process.admin(ensure_jars(settings), places.home, arguments)
+    return process.admin(ensure_jars(settings), places.home, arguments, memory(settings).heap)
 
 
 def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch) -> Target:
@@ -137,7 +142,7 @@ def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch
         ports = state.kept_ports(places) if attempt == 0 else state.new_ports(places)
         _configure(places, settings, jars, ports)
         offset = places.log.stat().st_size if places.log.exists() else 0
-        memory = _memory(settings)
+        memory = memory(settings)
         pid = process.spawn(jars, places.home, memory.heap, launch.java, launch.wrapper)
         try:
             return _await_ready(places, settings, pid, ports, offset)
@@ -153,7 +158,7 @@ def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch
 
 
 def _configure(places: Places, settings: Settings, jars: Path, ports: Ports) -> None:
-    write_atomic(places.home / "conf" / "neo4j.conf", server_configuration(_memory(settings), ports))
+    write_atomic(places.home / "conf" / "neo4j.conf", server_configuration(memory(settings), ports))
     if not (places.home / "data" / "databases").exists():
         # The argument list is public on this machine: what it shows is changed as soon as the server answers.
         throw_away = secrets.token_urlsafe(24)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from atlas.errors import SpoolError, StoreError
+from atlas.errors import BusyError, SpoolError, StoreError
 from atlas.spool import Spool
 from atlas.store import local
-from atlas.store.bulk import import_spools
+from atlas.store.bulk import cut, fits, import_spools
 from atlas.store.connection import Connection
+from atlas.store.lease import writing
 from atlas.store.loader import load
 from atlas.store.settings import Settings
 
@@ -87,22 +88,52 @@ def test_the_same_graph_as_bolt(
 
 
 @pytest.mark.slow
-def test_a_cut_import_begins_anew(empty: Settings, launch: local.Launch, spools: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["imported", "indexed"])
+def test_a_cut_import_begins_anew(
+    place: str, empty: Settings, launch: local.Launch, spools: Any, tmp_path: Path
+) -> None:
     both = two(spools, tmp_path)
 
-    def cut(name: str) -> None:
-        if name == "imported":
+    def stop(name: str) -> None:
+        if name == place:
             raise CutError
 
     with pytest.raises(CutError):
-        import_spools(both, empty, checkpoint=cut, launch=launch)
+        import_spools(both, empty, checkpoint=stop, launch=launch)
+    assert cut(empty)
+    assert fits(both, empty)
+    local.stop(empty)
     with pytest.raises(StoreError, match="--via import"):
         local.start(empty, launch=launch)
     import_spools(both, empty, launch=launch)
+    assert not cut(empty)
     target = local.running_target(empty)
     assert target is not None
     with Connection(target) as found:
         assert found.read("MATCH (n:Neuron) RETURN count(n)").rows == ((3,),)
+        assert load(both[0], found).unchanged
+
+
+@pytest.mark.slow
+def test_an_import_is_for_many_rows_an_empty_server_and_one_writer(
+    empty: Settings, launch: local.Launch, spools: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    both = two(spools, tmp_path)
+    monkeypatch.setenv("ATLAS_HOME", str(empty.atlas_home))
+    with Connection(local.start(empty, launch=launch)) as opened:
+        assert fits(both, empty, least=1)
+        assert not fits(both, empty)
+        with writing(opened), pytest.raises(BusyError, match="another command"):
+            import_spools(both, empty, launch=launch)
+        load(both[0], opened)
+        assert not fits(both, empty, least=1)
+
+
+def test_no_import_into_another_server_or_without_what_a_run_needs(spools: Any, tmp_path: Path) -> None:
+    both = two(spools, tmp_path)
+    assert not fits(both, Settings(atlas_home=tmp_path / "home", neo4j_uri="bolt://127.0.0.1:1"), least=0)
+    assert not fits(both[1:], Settings(atlas_home=tmp_path / "home"), least=0)
+    assert not fits(both, Settings(atlas_home=tmp_path / "home"))
 
 
 def test_what_cannot_be_imported(spools: Any, tmp_path: Path) -> None:
