@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from atlas.address import digest_of, parse, short_id
 from atlas.errors import DataError
 from atlas.spool import SpoolWriter
-from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.circuit_pruning import EDGES, ZERO
 from ingest.methods.edge_cuts import Edge
@@ -83,11 +82,7 @@ def ablate(
     )
     cuts = _cuts(prepared, store, question, nodes, edges)
     read = _read(prepared, nodes)
-    model, spec = prepared.model, prepared.spec
-    batches = (
-        ([int(i) for i in indices], x.to(spec.model.device))
-        for indices, x in ImageBatches(prepared.images, model.transform, batch=_BATCH, indices=rows)
-    )
+    batches = prepared.batches(rows, _BATCH)
     every = [cut for _, own in cuts for cut in own]
     outcome = surgeon.outcome(batches, every, read, lambda done: progress("cuts", done, len(rows)))
     return list(_effects(prepared, store, question, outcome, outputs, [(n, len(own)) for n, own in cuts]))
@@ -217,7 +212,7 @@ def _effects(
     outputs: Ints,
     controls: Sequence[tuple[str, int]],
 ) -> Iterator[Effect]:
-    names = dict(zip(prepared.subject.outputs, prepared.subject.class_ids(), strict=True))
+    names = prepared.subject.class_of_output()
     groups = {
         names[int(output)]: outputs == output
         for output in dict.fromkeys(outputs.tolist())

@@ -15,13 +15,12 @@ from PIL import Image
 from atlas.address import digest_of
 from atlas.spool import SpoolWriter, Values
 from ingest.concept_desk import AskedImage, ConceptDesk, Sum
-from ingest.images import decode
 from ingest.methods.gig_scope import ScopeGraph, scope_graph
 from ingest.methods.gig_tables import contribution_table, express_table
 from ingest.plan import Folders, record_of, spool_folder
 from ingest.segments import OUTPUT
 from ingest.store_files import disk_errors
-from ingest.thumbnails import thumbnail_name, write_thumbnail
+from ingest.thumbnails import new_image
 
 Columns = Mapping[str, Values]
 Tables = Iterator[tuple[str, Columns]]
@@ -77,19 +76,7 @@ def _image(desk: ConceptDesk, asked: AskedImage, folders: Folders) -> Tables:
     """A new file's own node; nothing for an image of the data set."""
     if asked.row is not None:
         return
-    picture = decode(asked.file)
-    write_thumbnail(asked.id, picture, folders.media)
-    yield (
-        "Image",
-        {
-            "id": [asked.id],
-            "name": [asked.file.name],
-            "split": ["query"],
-            "width": [picture.width],
-            "height": [picture.height],
-            "thumb": [thumbnail_name(asked.id)],
-        },
-    )
+    yield "Image", new_image(asked.id, asked.file, folders.media)
 
 
 def _codes(desk: ConceptDesk, asked: AskedImage) -> Tables:
@@ -111,7 +98,7 @@ def _edges(desk: ConceptDesk, asked: AskedImage, graph: ScopeGraph) -> Tables:
     yield "ImageSet-HOLDS-Image", {"start": [asked.id], "end": [asked.id]}
     with torch.no_grad():
         logits = desk.prepared.model.trace.values(asked.x, [OUTPUT])[OUTPUT][0]
-    classes = dict(zip(subject.outputs, subject.class_ids(), strict=True))
+    classes = subject.class_of_output()
     predicted = classes.get(int(logits.argmax()))
     last, keep = len(stage.dictionaries), stage.spec.keep
     for source, averages in graph.to_output.items():

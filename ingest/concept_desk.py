@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from atlas.address import image_id_of_file
 from atlas.errors import DataError
-from ingest.images import decode
 from ingest.layers import LayerSpec, to_units
 from ingest.methods.concept_curves import Coded, encode
 from ingest.methods.concept_figures import space_of
@@ -71,20 +69,8 @@ class ConceptDesk:
 
     def ask(self, image: str | None, file: Path | None) -> AskedImage:
         """An image of the data set by id, or any file. Raises DataError if neither is there, or of another size."""
-        images = self.prepared.images
-        known = image if image is not None else image_id_of_file(file) if file is not None else None
-        row = next((row for row, record in enumerate(images.images) if record.id == known), None)
-        if row is not None:
-            file = images.root / images.images[row].path
-        if file is None or known is None:
-            raise DataError("the image's file is not known", where=image, next_step="name the file itself")
-        model = self.prepared.model
-        x = model.transform(decode(file))
-        if tuple(x.shape) != model.input_shape:
-            raise DataError(
-                "the image has another size", where=file, expected=model.input_shape, got=tuple(x.shape)
-            )
-        return AskedImage(known, file, x.unsqueeze(0).to(self.prepared.spec.model.device), row)
+        found = self.prepared.find(image, file)
+        return AskedImage(found.id, found.file, self.prepared.input(found.file), found.row)
 
     def ordinal(self, layer: str) -> int:
         """Place of a layer by its name. Raises DataError if the run has no dictionary for it."""

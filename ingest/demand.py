@@ -13,12 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from atlas.address import image_id_of_file, parse
-from atlas.errors import DataError
+from atlas.address import parse
 from atlas.spool import RunRecord, SpoolWriter, Values
-from ingest.images import decode
 from ingest.job import Prepared
 from ingest.methods.ablation import Control, ablated_logits, circuit_drops, controls, target_weights
 from ingest.methods.gcc import QueryCircuits, query_circuits
@@ -29,7 +26,7 @@ from ingest.methods.survey import ragged
 from ingest.numerics.traversal import Node
 from ingest.plan import Folders, record_of, spool_folder
 from ingest.store import ActivationStore
-from ingest.thumbnails import thumbnail_name, write_thumbnail
+from ingest.thumbnails import new_image
 
 Columns = Mapping[str, Values]
 DRAWS = 20
@@ -58,21 +55,15 @@ class Desk:
 
         Raises DataError if neither is there.
         """
-        rows = {record.id: row for row, record in enumerate(self.prepared.images.images)}
-        known = image if image is not None else image_id_of_file(file) if file is not None else None
-        row = rows.get(known or "")
-        if row is not None:
-            file = self.prepared.images.root / self.prepared.images.images[row].path
-        if file is None or known is None:
-            raise DataError("the image's file is not known", where=image, next_step="name the file itself")
-        x = self._input(file)
+        found = self.prepared.find(image, file)
+        x, row = self.prepared.input(found.file), found.row
         if row is None:
             model = self.prepared.model
-            query = query_of_tensor(model.trace, self.prepared.layers, self.stage.lists, x, known)
-            return Asked(query, file, None, None)
+            query = query_of_tensor(model.trace, self.prepared.layers, self.stage.lists, x, found.id)
+            return Asked(query, found.file, None, None)
         listed = not bool(self.prepared.subject.judging[row])
         query = query_of_row(self.store, self.stage.lists, row, x, listed=listed)
-        return Asked(query, file, self.stage.output(row), row)
+        return Asked(query, found.file, self.stage.output(row), row)
 
     def circuits(self, asked: Asked) -> QueryCircuits:
         """The exact circuits of an image."""
@@ -120,15 +111,6 @@ class Desk:
         parsed = [parse(neuron) for neuron in neurons]
         return [(ordinals[a.layer], int(a.channel or 0)) for a in parsed]
 
-    def _input(self, file: Path) -> Tensor:
-        model = self.prepared.model
-        x = model.transform(decode(file))
-        if tuple(x.shape) != model.input_shape:
-            raise DataError(
-                "the image has another size", where=file, expected=model.input_shape, got=tuple(x.shape)
-            )
-        return x.unsqueeze(0).to(self.prepared.spec.model.device)
-
 
 def _means(
     found: Sequence[Control], cuts: Sequence[frozenset[Node]], clean: float, after: Any, *, last_block: bool
@@ -174,20 +156,8 @@ def _image_tables(
     desk: Desk, asked: Asked, result: QueryCircuits, folders: Folders
 ) -> Iterator[tuple[str, Columns]]:
     subject = desk.prepared.subject
-    picture = decode(asked.file)
-    write_thumbnail(asked.query.id, picture, folders.media)
-    yield (
-        "Image",
-        {
-            "id": [asked.query.id],
-            "name": [asked.file.name],
-            "split": ["query"],
-            "width": [picture.width],
-            "height": [picture.height],
-            "thumb": [thumbnail_name(asked.query.id)],
-        },
-    )
-    named = dict(zip(subject.outputs, subject.class_ids(), strict=True))
+    yield "Image", new_image(asked.query.id, asked.file, folders.media)
+    named = subject.class_of_output()
     best = int(np.argmax(result.logits))
     if best in named:
         probability = torch.softmax(torch.from_numpy(result.logits).double(), 0)[best]

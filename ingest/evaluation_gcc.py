@@ -139,7 +139,7 @@ def _traversal(
 def class_of_output(desk: Desk, output: int) -> str | None:
     """Id of the class of a model output, None where no class of the data set has it."""
     subject = desk.prepared.subject
-    return dict(zip(subject.outputs, subject.class_ids(), strict=True)).get(output)
+    return subject.class_of_output().get(output)
 
 
 def judging_rows(desk: Desk, count: int) -> list[int]:

@@ -6,12 +6,11 @@ where the data set says). The figures are a run of their own, which builds on th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from atlas.address import digest_of
 from atlas.spool import SpoolWriter
@@ -36,8 +35,6 @@ from ingest.experiments.splice import (
     reference_count,
     splice_references,
 )
-from ingest.images import ImageBatches
-from ingest.job import Prepared
 from ingest.methods.measures import Measure, measure_tables
 from ingest.methods.pure import lenses
 from ingest.methods.stage import Progress
@@ -92,16 +89,17 @@ def make_world(opened: Opened, count: int, embeddings: Path | None, *, judging: 
     lists = np.asarray(prepared.subject.lists, bool)
     rows = np.flatnonzero(prepared.subject.judging if judging else lists)
     rows = rows if len(rows) else np.arange(store.images)
-    loader = Loader(prepared)
     if embeddings is None:
         seen = torch.zeros((store.images, store.layers[-1].channels))
-        seen[torch.from_numpy(rows)] = own_features(prepared.model.trace, store.layers[-1], loader, rows)
+        seen[torch.from_numpy(rows)] = own_features(
+            prepared.model.trace, store.layers[-1], prepared.batches, rows
+        )
     else:
         seen = read_embeddings(embeddings, store.ids)
     return World(
         trace=prepared.model.trace,
         store=store,
-        batches=loader,
+        batches=prepared.batches,
         lists=lists,
         rows=rows,
         groups=tuple(prepared.groups[row] for row in rows),
@@ -113,19 +111,6 @@ def make_world(opened: Opened, count: int, embeddings: Path | None, *, judging: 
         chunk_bytes=prepared.spec.pure.chunk_bytes,
         seed=prepared.spec.seed,
     )
-
-
-class Loader:
-    """Batches of images of a job, on the model's device."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._prepared = prepared
-
-    def __call__(self, rows: Sequence[int]) -> Iterable[tuple[Sequence[int], Tensor]]:
-        spec, model = self._prepared.spec, self._prepared.model
-        found = ImageBatches(self._prepared.images, model.transform, batch=spec.passes.batch, indices=rows)
-        for indices, batch in found:
-            yield [int(i) for i in indices], batch.to(spec.model.device)
 
 
 def figures(opened: Opened, world: World, progress: Progress) -> Iterator[Measure]:

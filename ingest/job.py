@@ -7,18 +7,19 @@ statistics are made, and *judging images*, which are only ever asked about.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from atlas.address import Root
+from atlas.address import Root, image_id_of_file
 from atlas.errors import DataError
 from ingest.activations import PassSpec
 from ingest.classes import map_classes
-from ingest.images import ImageRecord, ImageSet, common_size, halves, scan_images
+from ingest.images import ImageBatches, ImageRecord, ImageSet, common_size, decode, halves, scan_images
 from ingest.layers import LayerSpec, choose_layers
 from ingest.methods.cla_job import ClaParameters
 from ingest.methods.gcc_job import GccParameters
@@ -68,6 +69,15 @@ class IngestSpec:
 
 
 @dataclass(frozen=True)
+class Found:
+    """An image asked about: its id, its file, and its row in the store, None for one that is new."""
+
+    id: str
+    file: Path
+    row: int | None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A job whose model, images, classes and layers are at hand."""
 
@@ -85,6 +95,37 @@ class Prepared:
             (image.id,) if sources is None else sources.get(image.path, (image.id,))
             for image in self.images.images
         )
+
+    def batches(self, rows: Sequence[int], batch: int | None = None) -> Iterator[tuple[list[int], Tensor]]:
+        """Images of some rows of the store, on the model's device: their rows and (B, C, H, W).
+
+        ``batch`` images at a time, the activation pass's number by default.
+        """
+        size = batch or self.spec.passes.batch
+        for indices, x in ImageBatches(self.images, self.model.transform, batch=size, indices=rows):
+            yield [int(i) for i in indices], x.to(self.spec.model.device)
+
+    def input(self, file: Path) -> Tensor:
+        """(1, C, H, W) the model's input for an image file, on its device.
+
+        Raises DataError for a file that is no image, or that the transform does not bring to the model's size.
+        """
+        x = self.model.transform(decode(file))
+        if tuple(x.shape) != self.model.input_shape:
+            raise DataError(
+                "the image has another size", where=file, expected=self.model.input_shape, got=tuple(x.shape)
+            )
+        return x.unsqueeze(0).to(self.spec.model.device)
+
+    def find(self, image: str | None, file: Path | None) -> Found:
+        """An image of the data set by id, or any file. Raises DataError if neither is there."""
+        known = image if image is not None else image_id_of_file(file) if file is not None else None
+        row = next((row for row, record in enumerate(self.images.images) if record.id == known), None)
+        if row is not None:
+            file = self.images.root / self.images.images[row].path
+        if file is None or known is None:
+            raise DataError("the image's file is not known", where=image, next_step="name the file itself")
+        return Found(known, file, row)
 
 
 def prepare(spec: IngestSpec) -> Prepared:

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from atlas.address import parse
 from atlas.errors import DataError
-from ingest.images import decode
 from ingest.methods.pure import Lens, pair_vectors, variant_function
 from ingest.methods.pure_split import Senses, split
 from ingest.methods.pure_stage import PureStage
@@ -93,7 +92,7 @@ class SenseDesk:
 
         ``sense`` is null where the neuron is silent. Raises DataError for a file that is no fitting image.
         """
-        x = self._input(file)
+        x = self._prepared.input(file)
         trace, spec = self._prepared.model.trace, self._prepared.spec.pure
 
         def loader(rows: Sequence[int]) -> list[tuple[Sequence[int], Tensor]]:
@@ -163,15 +162,6 @@ class SenseDesk:
         centroids = np.repeat(neuron.senses.centroids, len(rows), axis=0)
         sense, _, _ = nearest(vectors.float().cpu().numpy(), centroids, np.full(len(rows), neuron.count))
         return np.where(active.cpu().numpy()[:, 0] > 0, sense, -1)
-
-    def _input(self, file: Path) -> Tensor:
-        model = self._prepared.model
-        x = model.transform(decode(file))
-        if tuple(x.shape) != model.input_shape:
-            raise DataError(
-                "the image has another size", where=file, expected=model.input_shape, got=tuple(x.shape)
-            )
-        return x.unsqueeze(0).to(self._prepared.spec.model.device)
 
 
 def _activation(look: Look) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from atlas.errors import DataError
+from atlas.spool import Values
 from ingest.images import ImageSet, decode
 from ingest.store_files import disk_errors
 
@@ -39,6 +40,20 @@ def write_thumbnails(images: ImageSet, media: Path, progress: Callable[[int, int
         names.append(name)
         progress(done + 1, len(images.images))
     return names
+
+
+def new_image(image: str, file: Path, media: Path) -> dict[str, Values]:
+    """The Image row of a file that is not of the data set; its thumbnail is written. Raises DiskError."""
+    picture = decode(file)
+    write_thumbnail(image, picture, media)
+    return {
+        "id": [image],
+        "name": [file.name],
+        "split": ["query"],
+        "width": [picture.width],
+        "height": [picture.height],
+        "thumb": [thumbnail_name(image)],
+    }
 
 
 def write_thumbnail(image: str, picture: Image.Image, media: Path) -> None:

@@ -15,6 +15,7 @@ Usage
 `server`        session-wide; `server.settings` (atlas.store.settings.Settings of the running managed
                 server) and `server.environment` (variables for a subprocess that shall find it).
 `server_environment`  sets those variables in this process for one test, for in-process CLI runs.
+`cli`           the command line in this process, on that server; `good` and `refused` run it.
 `jars`          the folder of verified jars.
 
 Without the server fixture nothing is started. Nothing here is ever skipped.
@@ -39,6 +40,7 @@ from atlas.store import local, prepare
 from atlas.store.connection import Connection
 from atlas.store.jars import NEO4J_VERSION, ensure_jars
 from atlas.store.settings import Settings
+from tests.cli_runner import Cli
 
 SMALL: dict[str, Any] = {"atlas_heap": "512m", "atlas_page_cache": "64m"}
 JAVA_OPTIONS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -135,6 +137,14 @@ def connection(_open_connection: Connection) -> Connection:
     """A connection to an empty database (schema kept)."""
     _open_connection.auto("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
     return _open_connection
+
+
+@pytest.fixture
+def cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server_environment: dict[str, str]
+) -> Cli:
+    """The command line, talking to this worker's server."""
+    return Cli(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -15,13 +15,6 @@ from tests.cli_runner import Cli
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server_environment: dict[str, str]
-) -> Cli:
-    return Cli(monkeypatch, capsys)
-
-
 @pytest.mark.usefixtures("connection")
 def test_from_pictures_to_the_circuits_of_classes(cli: Cli, tmp_path: Path) -> None:
     torch.set_num_threads(1)

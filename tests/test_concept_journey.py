@@ -16,13 +16,6 @@ from tests.cli_runner import Cli
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server_environment: dict[str, str]
-) -> Cli:
-    return Cli(monkeypatch, capsys)
-
-
 def object_of(connection: Connection, concept: str) -> int:
     """The planted object whose direction a stored concept is."""
     ((vector,),) = connection.read("MATCH (c:Concept {id: $id}) RETURN c.vector", {"id": concept}).rows

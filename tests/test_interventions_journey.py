@@ -16,13 +16,6 @@ pytestmark = pytest.mark.server
 MODEL = "examples.own_model:small_resnet"
 
 
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server_environment: dict[str, str]
-) -> Cli:
-    return Cli(monkeypatch, capsys)
-
-
 def one(cli: Cli, cypher: str) -> dict[str, str]:
     return cli.good("cypher", cypher, "--json").document["rows"][0]  # type: ignore[no-any-return]
 

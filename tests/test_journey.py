@@ -25,13 +25,6 @@ def write_images(root: Path, classes: int = 10, each: int = 6) -> None:
             Image.fromarray(pixels.astype(np.uint8)).save(root / f"class-{k}" / f"{n}.png")
 
 
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server_environment: dict[str, str]
-) -> Cli:
-    return Cli(monkeypatch, capsys)
-
-
 def ingest_arguments(data: Path, *more: object) -> tuple[object, ...]:
     return (
         *("ingest", "--model", MODEL, "--data", data, "--root-share", 0.1, "--mask-share", 0.4),

@@ -13,13 +13,6 @@ from tests.cli_runner import Cli
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server_environment: dict[str, str]
-) -> Cli:
-    return Cli(monkeypatch, capsys)
-
-
 def test_from_pictures_to_one_sense_less(cli: Cli, connection: Connection, tmp_path: Path) -> None:
     data = tmp_path / "pictures"
     write_images(data)

@@ -114,15 +114,9 @@ def _asked(connection: Connection, cypher: str) -> tuple[str, ...]:
 
     Raises QueryError for a query that does more, or returns something else.
     """
-    from atlas.store.guard import guarded_read
-    from atlas.store.values import GraphNode
+    from atlas.store.guard import guarded_ids
 
-    result = guarded_read(connection, cypher, {}, limit=_MANY)
-    found = [
-        cell.properties.get("id") if isinstance(cell, GraphNode) else cell
-        for row in result.rows
-        for cell in row
-    ]
+    found = guarded_ids(connection, cypher, limit=_MANY)
     wrong = [cell for cell in found if not isinstance(cell, str)]
     if wrong or not found:
         raise QueryError(

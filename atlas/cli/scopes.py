@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from atlas.address import digest_of, is_image_id
 from atlas.cli import answers
@@ -26,19 +25,14 @@ def asked(texts: Sequence[str]) -> Path:
     QueryError : a text of another form, or a query that does more, or returns something else or nothing.
     """
     from atlas.store.files import write_atomic
-    from atlas.store.guard import guarded_read
+    from atlas.store.guard import guarded_ids
     from atlas.store.settings import load_settings
-    from atlas.store.values import GraphNode
 
     sets = {}
     with answers.database() as connection:
         for text in texts:
             name, _, cypher = text.partition("=")
-            cells: list[Any] = [
-                cell.properties.get("id") if isinstance(cell, GraphNode) else cell
-                for row in guarded_read(connection, cypher, {}, limit=MOST).rows
-                for cell in row
-            ]
+            cells = guarded_ids(connection, cypher, limit=MOST)
             wrong = [cell for cell in cells if not (isinstance(cell, str) and is_image_id(cell))]
             if not name.strip() or wrong or not cells:
                 raise QueryError(

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.errors import DataError
-from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.cla import chain_scores, scope_scores
 from ingest.methods.cla_job import make_links
@@ -113,7 +112,7 @@ def concept_effects(prepared: Prepared, spec: ConceptSpec, progress: Progress) -
     cuts = [(c, name, nodes) for c, own in circuits.items() for name, nodes in own]
     surgeon = Surgeon(prepared.model.trace, prepared.layers)
     outcome = surgeon.outcome(
-        _batches(prepared, rows.tolist()),
+        prepared.batches(rows.tolist(), _BATCH),
         [Cut(nodes, spec.kind) for _, _, nodes in cuts],
         (),
         lambda done: progress("cuts", done, len(rows)),
@@ -136,7 +135,10 @@ def _circuits(
         if not len(rows):
             raise DataError("no list image of a concept", where=concept)
         scores = scope_scores(
-            prepared.model.trace, links, (x for _, x in _batches(prepared, rows.tolist())), spec.chunk_bytes
+            prepared.model.trace,
+            links,
+            (x for _, x in prepared.batches(rows.tolist(), _BATCH)),
+            spec.chunk_bytes,
         )
         means[concept] = [mean.astype(np.float64) for mean in scores.means]
         progress("scores", done + 1, len(has))
@@ -190,12 +192,6 @@ def effect_rows(measures: Sequence[Measure]) -> list[dict[str, Any]]:
         own = "_".join(filter(None, (m.metric.removeprefix("concept_"), str(m.settings.get("images", "")))))
         row[own] = m.value
     return list(found.values())
-
-
-def _batches(prepared: Prepared, rows: Sequence[int]) -> Iterator[tuple[list[int], Any]]:
-    model, spec = prepared.model, prepared.spec
-    for indices, x in ImageBatches(prepared.images, model.transform, batch=_BATCH, indices=rows):
-        yield [int(i) for i in indices], x.to(spec.model.device)
 
 
 def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from atlas.address import digest_of
 from atlas.errors import DataError
-from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.cla import VERSION, ScopeScores, chain_scores, scope_scores
 from ingest.methods.cla_job import Link, make_links
@@ -121,11 +120,7 @@ class ClaStage:
 
     def batches(self, rows: Sequence[int]) -> Iterator[Tensor]:
         """Images of some rows of the store, on the model's device."""
-        model, spec = self._prepared.model, self._prepared.spec
-        for _, batch in ImageBatches(
-            self._prepared.images, model.transform, batch=spec.passes.batch, indices=rows
-        ):
-            yield batch.to(spec.model.device)
+        return (x for _, x in self._prepared.batches(rows))
 
     def circuit(self, matrices: Sequence[Array], sizes: Sequence[int] | None = None) -> ClaCircuit:
         """The circuit that matrices of all links hold."""

@@ -59,10 +59,6 @@ class ClaNaming:
                     return self.subject.neuron_ids(own)
         return []
 
-    def classes(self) -> dict[int, str]:
-        """Model output -> id of its class."""
-        return dict(zip(self.subject.outputs, self.subject.class_ids(), strict=True))
-
     def circuit(self, scope: str, variant: str) -> str:
         """Id of a scope's circuit."""
         return short_id("c", self.run, scope, variant)
@@ -153,7 +149,7 @@ def _edges(
 ) -> tuple[str, Columns] | None:
     """The table of one link, None without edges."""
     scores, std = result.scores.means[number], result.scores.stds[number]
-    classes = naming.classes() if link.target is None else {}
+    classes = naming.subject.class_of_output() if link.target is None else {}
     also, columns = _required(link, result, scores), sorted(classes) if link.target is None else None
     m, n = stored_pairs(scores, parameters.keep, parameters.sources, also, columns)
     if not len(m):

@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from atlas.address import digest_of
-from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.ablation import circuit_drops, target_weights
 from ingest.methods.chain import Chain, chained_logits, make_chain
@@ -95,11 +94,7 @@ class GccStage:
 
     def batches(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
         """Images of some rows of the store, on the model's device."""
-        model, spec = self._prepared.model, self._prepared.spec
-        for indices, batch in ImageBatches(
-            self._prepared.images, model.transform, batch=spec.passes.batch, indices=rows
-        ):
-            yield [int(i) for i in indices], batch.to(spec.model.device)
+        return self._prepared.batches(rows)
 
     def circuits(self, rows: Sequence[int]) -> Iterator[tuple[int, Tensor, QueryCircuits]]:
         """Exact circuits of some rows of the store: row, image (1, 3, H, W), circuits."""

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from atlas.address import canonical, digest_of
-from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.methods.concepts import (
     HELD_OUT,
@@ -197,10 +196,7 @@ class GigStage:
 
     def batches(self, rows: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
         """Images of some rows of the store, on the model's device."""
-        model, spec = self._prepared.model, self._prepared.spec
-        loader = ImageBatches(self._prepared.images, model.transform, batch=spec.passes.batch, indices=rows)
-        for indices, batch in loader:
-            yield [int(i) for i in indices], batch.to(spec.model.device)
+        return self._prepared.batches(rows)
 
     def _sample(self, rows: Sequence[int], done: Done) -> Iterator[tuple[str, Columns]]:
         """One feature vector per image and layer, as notes."""

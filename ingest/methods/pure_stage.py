@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.address import digest_of
-from ingest.images import ImageBatches
 from ingest.job import Prepared
 from ingest.layers import LayerSpec
 from ingest.methods.gcc_tables import Naming
@@ -128,11 +127,7 @@ class PureStage:
 
     def batches(self, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
         """Images of some rows of the store, on the model's device."""
-        model, spec = self._prepared.model, self._prepared.spec
-        for indices, batch in ImageBatches(
-            self._prepared.images, model.transform, batch=spec.passes.batch, indices=rows
-        ):
-            yield [int(i) for i in indices], batch.to(spec.model.device)
+        return self._prepared.batches(rows)
 
     def naming(self, run: str) -> Naming:
         """Ids of what a run writes."""

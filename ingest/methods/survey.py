@@ -52,6 +52,10 @@ class Subject:
         """(K,) ids of the classes."""
         return [class_id(self.dataset, name) for name in self.classes]
 
+    def class_of_output(self) -> dict[int, str]:
+        """Model output -> id of its class."""
+        return dict(zip(self.outputs, self.class_ids(), strict=True))
+
     def neuron_ids(self, layer: LayerSpec) -> list[str]:
         """(C,) ids of a layer's neurons."""
         prefix = str(Address(self.root, layer.name))

@@ -48,7 +48,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture
 def batches(job: Job) -> splice.Batches:
-    return evaluation_pure.Loader(job[0])
+    return job[0].batches
 
 
 @pytest.fixture
