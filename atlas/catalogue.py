@@ -20,18 +20,24 @@ def folders() -> tuple[Path, ...]:
 
     Raises QueryError if there is none.
     """
-    here = Path(__file__).resolve().parent
-    shipped = next((f for f in (here / "queries", here.parent / "queries") if any(f.glob("*.cypher"))), None)
-    if shipped is None:
-        raise QueryError(
-            "the query files are missing", where=here / "queries", next_step="install circuit-atlas anew"
-        )
+    shipped = _shipped()
     own = os.environ.get("ATLAS_QUERIES")
     if own is None:
         return (shipped,)
     if not Path(own).is_dir():
         raise QueryError("no such folder", where=own, next_step="correct ATLAS_QUERIES, or unset it")
     return (shipped, Path(own))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> Path:
+    here = Path(__file__).resolve().parent
+    shipped = next((f for f in (here / "queries", here.parent / "queries") if any(f.glob("*.cypher"))), None)
+    if shipped is None:
+        raise QueryError(
+            "the query files are missing", where=here / "queries", next_step="install circuit-atlas anew"
+        )
+    return shipped
 
 
 def load() -> Catalogue:

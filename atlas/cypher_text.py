@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from atlas.errors import QueryError
@@ -20,6 +21,7 @@ TokenKind = Literal["word", "name", "number", "string", "param", "symbol"]
 _WRITES = "CREATE MERGE SET DELETE DETACH REMOVE FOREACH DROP ALTER GRANT DENY REVOKE LOAD INSERT"
 WRITE_CLAUSES = frozenset(f"{_WRITES} USE TERMINATE SHOW".split())
 READING_PROCEDURES = ("db.index.vector.queryNodes", "db.index.fulltext.queryNodes")
+EACH = "each_"
 _OPEN, _CLOSE = "([{", ")]}"
 _TOKEN = re.compile(
     r"(?P<blank>\s+|//[^\n]*|/\*.*?\*/)"
@@ -70,6 +72,7 @@ class Ending:
     start: int
 
 
+@lru_cache(maxsize=256)
 def tokens(text: str) -> tuple[Token, ...]:
     """Split a statement; comments and white space vanish.
 
@@ -183,6 +186,25 @@ def fill(text: str, values: Mapping[str, object]) -> str:
             parts += [text[position : token.start], literal(values[token.text])]
             position = token.start + 1 + len(token.text)
     return "".join([*parts, text[position:]])
+
+
+def each(text: str, parameter: str, columns: Sequence[str]) -> str:
+    """The statement asked of every value of the list ``$parameter`` in turn; its first column is then the value.
+
+    ``text`` is the statement for one value, in ``$parameter``.
+    """
+    parts, position = [], 0
+    for token in tokens(text):
+        if token.kind == "param" and token.text == parameter:
+            parts += [text[position : token.start], EACH]
+            position = token.start + 1 + len(parameter)
+        elif token.kind == "symbol" and token.text == "{" and text[: token.start].endswith("CALL () "):
+            # A subquery sees only what it names.
+            parts += [text[position : token.start - 2], EACH, text[token.start - 2 : token.start]]
+            position = token.start
+    inner = "".join([*parts, text[position:]])
+    returned = ", ".join([EACH, *(f"`{name}`" for name in columns)])
+    return f"UNWIND ${parameter} AS {EACH}\nCALL ({EACH}) {{\n{inner}\n}}\nRETURN {returned}"
 
 
 def literal(value: object) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from atlas import catalogue, resolve
+from atlas import catalogue, cypher_text, resolve
 from atlas.errors import QueryError
 from atlas.query_file import LISTS, REFERENCES, Parameter, Query
 from atlas.store.values import GraphNode, GraphPath, GraphRelationship
@@ -62,12 +62,35 @@ def ask(connection: Connection, query: Query, values: Mapping[str, Any], *, draw
     """Ask a query with complete arguments (:func:`complete`)."""
     result = connection.read(query.sent, values)
     table = table_of(query.name, values, result.columns, result.rows, result.milliseconds)
-    limit = values.get("limit")
-    table = replace(table, full=isinstance(limit, int) and len(table.rows) >= limit)
+    table = _limited(table)
     if draw and query.drawing is not None:
         drawn = ask(connection, catalogue.get(query.drawing), values)
         return replace(table, subgraph=drawn.subgraph, milliseconds=table.milliseconds + drawn.milliseconds)
     return table
+
+
+def ask_each(
+    connection: Connection, query: Query, parameter: str, each: Sequence[str], values: Mapping[str, Any]
+) -> dict[str, Table]:
+    """One query asked of many values of a parameter in one go: by value, the table that :func:`ask` gives.
+
+    ``values`` are the other arguments, complete. Graph values are not meant to be returned.
+    """
+    text = cypher_text.each(query.text, parameter, query.columns)
+    sent = f"// atlas:{query.name} queries/{query.path.name}\n{text}"
+    result = connection.read(sent, {**values, parameter: list(each)})
+    rows: dict[str, list[tuple[Any, ...]]] = {value: [] for value in each}
+    for value, *row in result.rows:
+        rows[value].append(tuple(row))
+    return {
+        value: _limited(table_of(query.name, {**values, parameter: value}, query.columns, own))
+        for value, own in rows.items()
+    }
+
+
+def _limited(table: Table) -> Table:
+    limit = table.params.get("limit")
+    return replace(table, full=isinstance(limit, int) and len(table.rows) >= limit)
 
 
 def table_of(

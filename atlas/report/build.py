@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from atlas.errors import DataError
 from atlas.figures import Studio
+from atlas.lookup import Table
 from atlas.report import classes, overview, units
 from atlas.report.site import STYLE, Site
 from atlas.store.files import disk_errors
@@ -18,7 +20,9 @@ from atlas.views import pages
 
 MARK = ".circuit-atlas-report"
 MOST = 10_000
-AT_ONCE = 4
+AT_ONCE = 2
+BATCH = 100
+Batch = tuple[str, list[str]]
 Progress = Callable[[str, int, int], None]
 
 
@@ -74,10 +78,11 @@ def _pages(site: Site, progress: Progress) -> None:
     overview.evaluations(site)
     runs = list_runs(site.studio.connection)
     overview.runs(site, runs)
-    for done, row in enumerate(found_classes):
-        progress("classes", done, len(found_classes))
-        for model in models[:1]:
-            classes.write(site, row, model["model"])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        # Half of a page's time is the server's.
+        roots = [row["model"] for row in models]
+        for done, _ in enumerate(pool.map(lambda row: classes.write(site, row, roots), found_classes)):
+            progress("classes", done + 1, len(found_classes))
     for done, row in enumerate(layers):
         progress("layers", done, len(layers))
         overview.layer(site, row, [m for m in members if m["layer"] == row["layer"]])
@@ -88,19 +93,38 @@ def _pages(site: Site, progress: Progress) -> None:
 def _units(site: Site, members: Sequence[dict[str, Any]], lists: dict[str, str], progress: Progress) -> None:
     split = {row["unit"].rpartition(":")[0] for row in members if row["kind"] == "Sense"}
 
-    def write(row: dict[str, Any]) -> None:
-        unit = row["unit"]
-        if row["kind"] == "Neuron":
-            units.neuron(site, unit, lists.get(unit.split("/")[0]), split=unit in split)
-        elif row["kind"] == "Concept":
-            units.concept(site, unit)
-        else:
-            units.sense(site, unit)
+    def ahead(batch: Batch) -> dict[str, Table]:
+        kind, names = batch
+        return units.ahead(site, kind, names, [name for name in names if name in split])
 
-    # A page waits for the server most of the time.
+    done = 0
+    batches = _batches(members)
+    # The server answers for the next pages while these are written.
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for done, _ in enumerate(pool.map(write, members)):
-            progress("neurons, concepts, senses", done + 1, len(members))
+        coming = deque(pool.submit(ahead, batch) for batch in batches[:AT_ONCE])
+        for number, (kind, names) in enumerate(batches):
+            site.ready = coming.popleft().result()
+            if number + AT_ONCE < len(batches):
+                coming.append(pool.submit(ahead, batches[number + AT_ONCE]))
+            for name in names:
+                if kind == "Neuron":
+                    units.neuron(site, name, lists.get(name.split("/")[0]), split=name in split)
+                elif kind == "Concept":
+                    units.concept(site, name)
+                else:
+                    units.sense(site, name)
+                done += 1
+                progress("neurons, concepts, senses", done, len(members))
+
+
+def _batches(members: Sequence[dict[str, Any]]) -> list[Batch]:
+    """Units of one kind at a time, in the order given within a kind."""
+    kinds: dict[str, list[str]] = {}
+    for row in members:
+        kinds.setdefault(row["kind"], []).append(row["unit"])
+    return [
+        (kind, names[i : i + BATCH]) for kind, names in kinds.items() for i in range(0, len(names), BATCH)
+    ]
 
 
 def _rows(site: Site, query: str, key: str, kind: str | None) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ TABLES = (
 IMAGES = 16
 
 
-def write(site: Site, row: dict[str, Any], model: str) -> None:
+def write(site: Site, row: dict[str, Any], models: Sequence[str]) -> None:
     """The page of a class of the table ``classes``, with a drawing of its circuit for each method that has one."""
     identity, name = row["class"], row["name"]
     page = site.known[identity]
@@ -36,9 +37,11 @@ def write(site: Site, row: dict[str, Any], model: str) -> None:
         answer = site.ask(query, **{"class": identity, "limit": limit})
         if answer.table.rows:
             parts.append(f"<h2>{heading}</h2>\n{site.table(page, answer)}")
-    wrong = site.ask("misclassified_images", model=model, limit=IMAGES, **{"class": identity})
-    if wrong.table.rows:
-        parts.append(f"<h2>Taken for another class</h2>\n{site.table(page, wrong)}")
+    for model in models:
+        wrong = site.ask("misclassified_images", model=model, limit=IMAGES, **{"class": identity})
+        by = f" by {text(model)}" if len(models) > 1 else ""
+        if wrong.table.rows:
+            parts.append(f"<h2>Taken for another class{by}</h2>\n{site.table(page, wrong)}")
     images = site.ask("class_images", limit=IMAGES, **{"class": identity})
     shown = [(r["image"], r["name"]) for r in images.table.rows]
     parts.append(f"<h2>Images</h2>\n{site.pictures(page, shown)}")
@@ -48,11 +51,9 @@ def write(site: Site, row: dict[str, Any], model: str) -> None:
 
 def _figure(site: Site, page: str, identity: str, name: str, method: str, query: str) -> str:
     """The circuit by one method as a picture that leads to the interactive page; nothing if there is none."""
-    answer = site.ask(query, limit=EDGES, **{"class": identity})
-    if not answer.table.rows:
-        return ""
+    question = site.question(query, limit=EDGES, **{"class": identity})
     try:
-        drawing = site.studio.draw([Part(name, query, answer.table.params, method)])
+        drawing = site.studio.draw([Part(name, query, question.values, method)])
     except QueryError:
         return ""
     stem = page.removesuffix(".html")
@@ -66,7 +67,7 @@ def _figure(site: Site, page: str, identity: str, name: str, method: str, query:
         f'<h2>{text(words)}</h2>\n<figure><a href="{text(base)}-{method}.html">'
         f'<img src="{text(base)}-{method}.svg" alt="{text(words)}" loading="lazy"></a>'
         f"<figcaption>{text(said)}</figcaption></figure>\n"
-        f"{pages.query(answer.statement, answer.link)}"
+        f"{pages.query(question.statement, question.link)}"
     )
 
 

@@ -28,6 +28,15 @@ STYLE = "style.css"
 
 
 @dataclass(frozen=True)
+class Question:
+    """A query's complete arguments, and how it is asked in Browser."""
+
+    values: Mapping[str, Any]
+    statement: str
+    link: str | None
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a query returned, and how it was asked."""
 
@@ -46,17 +55,32 @@ class Site:
     root: str = ""
     """Address root that is left out of what is shown; empty where the atlas holds several models."""
     thumbs: dict[str, str | None] = field(default_factory=dict)
+    pictured: dict[str, str | None] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
+    ready: dict[str, Table] = field(default_factory=dict)
+    """Answers asked for ahead of the pages that show them, by :func:`key`; each is taken once."""
 
     def ask(self, name: str, **params: Any) -> Answer:
         """A query of the catalogue with complete ids; parameters that are not given have their defaults."""
+        question = self.question(name, **params)
+        table = self.ready.pop(key(name, question.values), None)
+        if table is None:
+            table = lookup.ask(self.studio.connection, catalogue.get(name), question.values)
+        return Answer(table, question.statement, question.link)
+
+    def question(self, name: str, **params: Any) -> Question:
+        """A query that is to be asked, with all its arguments."""
         query = catalogue.get(name)
         values = {p.name: p.default for p in query.parameters} | params
-        drawn = catalogue.get(query.drawing or name)
-        statement = browser.statement(drawn, values)
-        return Answer(
-            lookup.ask(self.studio.connection, query, values), statement, self.studio.link(statement)
-        )
+        statement = browser.statement(catalogue.get(query.drawing or name), values)
+        return Question(values, statement, self.studio.link(statement))
+
+    def ask_ahead(self, name: str, parameter: str, each: Sequence[str], **params: Any) -> dict[str, Table]:
+        """Answers of a query for many values of a parameter, in one go, as ``ready`` takes them."""
+        query = catalogue.get(name)
+        values = {p.name: p.default for p in query.parameters if p.name != parameter} | params
+        found = lookup.ask_each(self.studio.connection, query, parameter, each, values)
+        return {key(name, {**values, parameter: value}): table for value, table in found.items()}
 
     def add(self, kind: str, identity: str) -> str:
         """Give a thing its page; the path is made from its id alone."""
@@ -118,15 +142,19 @@ class Site:
         """A picture of the media folder, copied into the site once; its path in it, None if it is not there."""
         if not name:
             return None
+        if name not in self.pictured:
+            self.pictured[name] = f"media/{name}" if self._copy(name) else None
+        return self.pictured[name]
+
+    def _copy(self, name: str) -> bool:
         media = self.studio.places.media
         source, target = (media / name).resolve(), self.folder / "media" / name
         if not source.is_relative_to(media.resolve()) or not source.is_file():
-            return None
-        if not target.is_file():
-            with disk_errors(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
-        return f"media/{name}"
+            return False
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        return True
 
     def _find(self, images: Iterable[str]) -> None:
         new = [image for image in dict.fromkeys(images) if image not in self.thumbs]
@@ -134,6 +162,11 @@ class Site:
             return
         found = self.ask("top_images", units=new, limit=len(new)).table.rows
         self.thumbs |= dict.fromkeys(new) | {row["image"]: row["thumb"] for row in found}
+
+
+def key(name: str, values: Mapping[str, Any]) -> str:
+    """One text for a question: the query's name and its arguments."""
+    return f"{name} {sorted(values.items())}"
 
 
 def slug(identity: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from atlas import address
+from atlas.lookup import Table
 from atlas.report.site import Answer, Site, facts
 from atlas.views.drawing import shown
 from atlas.views.markup import text
@@ -21,6 +24,30 @@ CONCEPT = (
     ("Its largest channels", "concept_neurons", "concept", 12),
 )
 SENSE = (("What feeds it and what it drives", "sense_edges", "sense", 10),)
+# What the page of each kind asks: query, rows or None for the query's own number.
+ASKED: Mapping[str, tuple[tuple[str, int | None], ...]] = {
+    "Neuron": (
+        ("neuron_by_address", None),
+        ("neuron_images", SHOWN),
+        *((query, rows) for _, query, _, rows in NEURON),
+    ),
+    "Concept": (
+        ("concept_by_address", None),
+        ("concept_images", SHOWN),
+        *((query, rows) for _, query, _, rows in CONCEPT),
+    ),
+    "Sense": (("sense_images", SHOWN), *((query, rows) for _, query, _, rows in SENSE)),
+}
+
+
+def ahead(site: Site, kind: str, units: Sequence[str], split: Sequence[str] = ()) -> dict[str, Table]:
+    """All that the pages of some units of one kind will ask, in a query or two for each question."""
+    parameter, found = kind.lower(), dict[str, Table]()
+    for query, rows in ASKED[kind]:
+        found |= site.ask_ahead(query, parameter, units, **({} if rows is None else {"limit": rows}))
+    if split:
+        found |= site.ask_ahead("senses_of_neuron", "neuron", split)
+    return found
 
 
 def neuron(site: Site, unit: str, run: str | None, *, split: bool = False) -> None:
