@@ -2,13 +2,13 @@
 
 Work is cut into shards of fixed size, each pooled in memory, written, flushed and marked. A pass that was
 killed goes on at its first unmarked shard; the same settings on the same machine give the same bytes, killed
-or not.
+or not. Others may pool shards (`ingest.workers`, `ingest.cluster`); one process writes the store.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,10 @@ from ingest.store_files import (
 FORMAT = "activations-1"
 Checkpoint = Callable[[str], None]
 Progress = Callable[[int, int], None]
+Rows = Mapping[str, NDArray[Any]]
+"""File name -> the rows of one shard."""
+Elsewhere = Callable[[Sequence[int]], Iterator[Rows]]
+"""Shards -> the rows of each, in this order, pooled by somebody else."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def activation_pass(
     *,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> ActivationStore:
     """Run what is missing of a pass, and open its store.
 
@@ -116,6 +121,7 @@ def activation_pass(
     folder : of this job alone, best named by ``job.digest``; parents are made.
     checkpoint : called at ``reserved``, ``shard-pooled:n``, ``shard-written:n`` and ``complete``.
     progress : called with images done and images in all.
+    elsewhere : pools the shards that are missing; this process does if None.
 
     Raises
     ------
@@ -131,7 +137,7 @@ def activation_pass(
         folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder.with_name(folder.name + ".lock"), timeout=0):
-            _run(job, folder, at, progress or (lambda done, total: None))
+            _run(job, folder, at, progress or (lambda done, total: None), elsewhere)
     except filelock.Timeout as error:
         raise BusyError(
             "another process runs this activation pass", where=folder, next_step="wait for it, or stop it"
@@ -139,7 +145,9 @@ def activation_pass(
     return ActivationStore(folder)
 
 
-def _run(job: ActivationJob, folder: Path, at: Checkpoint, progress: Progress) -> None:
+def _run(
+    job: ActivationJob, folder: Path, at: Checkpoint, progress: Progress, elsewhere: Elsewhere | None
+) -> None:
     matrices = job._matrices(folder)
     reserve(folder, job.plan.to_json(), list(matrices.values()))
     if StorePlan.from_json((folder / PLAN).read_text(encoding="utf-8")).digest != job.digest:
@@ -149,24 +157,28 @@ def _run(job: ActivationJob, folder: Path, at: Checkpoint, progress: Progress) -
     if (folder / COMPLETE).is_file():
         return
     at("reserved")
-    for shard in range(job.plan.shards):
+    missing = [n for n in range(job.plan.shards) if not shard_file(folder, n).is_file()]
+    images = len(job.images.images)
+    if len(missing) < job.plan.shards:
+        progress(images - sum(len(job.plan.rows(n)) for n in missing), images)
+    pooled = (pool_shard(job, n, progress) for n in missing) if elsewhere is None else elsewhere(missing)
+    for shard, parts in zip(missing, pooled, strict=True):
         rows = job.plan.rows(shard)
-        if not shard_file(folder, shard).is_file():
-            parts = _pool_shard(job, rows, progress)
-            at(f"shard-pooled:{shard}")
-            with disk_errors(folder):
-                for name, matrix in matrices.items():
-                    matrix.write(rows.start, parts[name])
-                write_whole(shard_file(folder, shard), f"{rows.start} {rows.stop}\n")
-            at(f"shard-written:{shard}")
-        progress(rows.stop, len(job.images.images))
+        at(f"shard-pooled:{shard}")
+        with disk_errors(folder):
+            for name, matrix in matrices.items():
+                matrix.write(rows.start, parts[name])
+            write_whole(shard_file(folder, shard), f"{rows.start} {rows.stop}\n")
+        at(f"shard-written:{shard}")
+        progress(rows.stop, images)
     with disk_errors(folder):
         write_whole(folder / COMPLETE, job.digest + "\n")
     at("complete")
 
 
-def _pool_shard(job: ActivationJob, rows: range, progress: Progress) -> dict[str, NDArray[Any]]:
-    """All rows of one shard, by file name."""
+def pool_shard(job: ActivationJob, shard: int, progress: Progress) -> dict[str, NDArray[Any]]:
+    """All rows of one shard, by file name. Raises ModelError or DataError."""
+    rows = job.plan.rows(shard)
     parts = {name: np.empty((len(rows), m.shape[1]), m.dtype) for name, m in job._matrices(Path()).items()}
     done = 0
     for indices, batch in _batches(job, rows):

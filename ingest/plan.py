@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from atlas.address import digest_of, quote
 from atlas.errors import ModelError, SpoolError
 from atlas.spool import RunRecord, Spool, SpoolWriter
 from ingest.activations import ActivationJob, activation_pass
+from ingest.devices import with_budget
 from ingest.job import Prepared
 from ingest.methods import survey
 from ingest.methods.stage import Columns, Progress, Stage, spooled, sum_facts
@@ -30,7 +32,7 @@ from ingest.shards import Shards, Tables
 from ingest.stages import STAGES
 from ingest.store import ActivationStore
 from ingest.thumbnails import write_thumbnails
-from ingest.workers import Bench, computed, worker_count
+from ingest.workers import Bench, Crew, own_crew, pooled_by
 
 Checkpoint = Callable[[str], None]
 CHANCE_FACTOR = 2.0
@@ -61,9 +63,16 @@ class Result:
 
 
 def run(
-    prepared: Prepared, folders: Folders, progress: Progress, checkpoint: Checkpoint | None = None
+    prepared: Prepared,
+    folders: Folders,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+    crew: Crew | None = None,
 ) -> Result:
     """Run what is missing of a job.
+
+    crew : computes the shards of all stages; by default this process, or processes of this machine for a method of
+    many shards.
 
     Raises
     ------
@@ -71,29 +80,48 @@ def run(
     DataError, DiskError : as the stages raise them.
     """
     at = checkpoint or (lambda name: None)
-    store = activations(prepared, folders, progress, checkpoint)
+    store = activations(prepared, folders, progress, checkpoint, crew)
     accuracy = check_accuracy(prepared, store)
     base = _survey(prepared, folders, store, accuracy, progress)
     at("spooled:activations")
     spools, facts = [base.folder], {"activations": dict(base.run.facts)}
     for method in prepared.spec.methods:
-        spool = _method(prepared, folders, store, method, base.run, progress, checkpoint)
+        spool = _method(_Stage(prepared, folders, store, progress, checkpoint, crew), method, base.run)
         at(f"spooled:{method}")
         spools.append(spool.folder)
         facts[method] = dict(spool.run.facts)
     return Result(tuple(spools), store, accuracy, facts)
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """What the stages of one job share."""
+
+    prepared: Prepared
+    folders: Folders
+    store: ActivationStore
+    progress: Progress
+    checkpoint: Checkpoint | None
+    crew: Crew | None
+
+
 def activations(
-    prepared: Prepared, folders: Folders, progress: Progress, checkpoint: Checkpoint | None = None
+    prepared: Prepared,
+    folders: Folders,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+    crew: Crew | None = None,
 ) -> ActivationStore:
     """The activation store of a job, made or taken up."""
     job = ActivationJob(prepared.model, prepared.layers, prepared.images, prepared.spec.passes)
+    folder = store_folder(folders, job.digest)
+
     return activation_pass(
         job,
-        store_folder(folders, job.digest),
+        folder,
         checkpoint=checkpoint,
         progress=lambda done, total: progress("activations", done, total),
+        elsewhere=None if crew is None else pooled_by(crew, prepared, folders.work, folder, checkpoint),
     )
 
 
@@ -166,7 +194,7 @@ def _survey(
         progress("neurons", len(store.layers), len(store.layers))
         writer.finish(
             {
-                "job": str(keep_job(prepared, store, record.id).relative_to(folders.work)),
+                "job": str(keep_job(prepared, store.folder, record.id).relative_to(folders.work)),
                 "accuracy": None if math.isnan(accuracy) else accuracy,
                 "images": len(store.ids),
                 "list_images": int(subject.lists.sum()),
@@ -177,41 +205,33 @@ def _survey(
     return Spool.open(spool_folder(folders, record))
 
 
-def _method(
-    prepared: Prepared,
-    folders: Folders,
-    store: ActivationStore,
-    method: str,
-    base: RunRecord,
-    progress: Progress,
-    checkpoint: Checkpoint | None,
-) -> Spool:
-    stage = STAGES[method](prepared, store, None)
+def _method(job: _Stage, method: str, base: RunRecord) -> Spool:
+    prepared, folders, store = job.prepared, job.folders, job.store
+    stage = STAGES[method](with_budget(prepared), store, None)
     # The base run is part of what the numbers rest on, so it is part of what the run is.
     parameters = {**stage.parameters(), "base": base.id}
     record = record_of(prepared, method, stage.version, parameters, (base.id,))
     kept = _kept(folders, record)
     if kept is not None:
         return kept
-    job = str(keep_job(prepared, store, record.id).relative_to(folders.work))
-    shards = Shards(folders.work / f"{method}-{record.id}", checkpoint)
+    file = str(keep_job(prepared, store.folder, record.id).relative_to(folders.work))
+    shards = Shards(folders.work / f"{method}-{record.id}", job.checkpoint)
     names = [name for phase in stage.phases for name in phase]
-    workers = worker_count(prepared.spec.model.device, len(names), prepared.spec.workers)
-    device = prepared.spec.model.device
-    bench = Bench(folders.work, job, method, record.id, stage.queries, shards.folder, device)
-    done = (
-        computed(bench, stage.phases, workers, checkpoint)
-        if workers > 1
-        else _one_by_one(stage, names, shards, record.id, progress)
-    )
+    crew = job.crew or own_crew(prepared.spec.model.device, len(names), prepared.spec.workers)
+    if crew is not None:
+        record = replace(record, device=crew.name)
+        bench = Bench(folders.work, file, method, record.id, stage.queries, shards.folder)
+        done = crew.computed(bench, stage.phases, job.checkpoint)
+    else:
+        done = _one_by_one(stage, names, shards, record.id, job.progress)
     numbers: dict[str, float] = {}
     with SpoolWriter(spool_folder(folders, record), record) as writer:
         for count, (_, tables) in enumerate(done, start=1):
             _write(writer, spooled(tables))
             sum_facts(numbers, tables)
-            if workers > 1:
-                progress(method, count, len(names))
-        writer.finish({"job": job, **stage.facts(numbers)})
+            if crew is not None:
+                job.progress(method, count, len(names))
+        writer.finish({"job": file, **stage.facts(numbers)})
     shards.remove()
     return Spool.open(spool_folder(folders, record))
 
@@ -220,13 +240,7 @@ def _one_by_one(
     stage: Stage, names: Sequence[str], shards: Shards, run: str, progress: Progress
 ) -> Iterator[tuple[str, Tables]]:
     for name in names:
-        yield (
-            name,
-            shards.tables(
-                name,
-                lambda name=name: stage.compute(run, name, progress, shards.read),  # type: ignore[misc]
-            ),
-        )
+        yield name, shards.tables(name, partial(stage.compute, run, name, progress, shards.read))
 
 
 def record_of(

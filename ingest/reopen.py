@@ -16,6 +16,7 @@ import numpy as np
 from atlas.address import parse_root
 from atlas.errors import DataError, ModelError
 from ingest.activations import PassSpec
+from ingest.devices import with_budget
 from ingest.images import ImageRecord, ImageSet, common_size
 from ingest.job import IngestSpec, Prepared, Sides
 from ingest.layers import choose_layers
@@ -34,8 +35,8 @@ from ingest.store_files import disk_errors, write_whole
 _IMAGE = ("id", "path", "label", "split", "width", "height")
 
 
-def keep_job(prepared: Prepared, store: ActivationStore, run: str) -> Path:
-    """Write what :func:`reopen` reads. Raises DiskError."""
+def keep_job(prepared: Prepared, folder: Path, run: str) -> Path:
+    """Write what :func:`reopen` reads into the folder of the job's store. Raises DiskError."""
     spec, images, subject = prepared.spec, prepared.images, prepared.subject
     sources = spec.sides.sources
     document = {
@@ -61,8 +62,8 @@ def keep_job(prepared: Prepared, store: ActivationStore, run: str) -> Path:
         "seed": spec.seed,
         "queries": spec.queries,
     }
-    path = store.folder / f"job-{run}.json"
-    with disk_errors(store.folder):
+    path = folder / f"job-{run}.json"
+    with disk_errors(folder):
         write_whole(path, json.dumps(document))
     return path
 
@@ -79,7 +80,7 @@ class Opened:
 def open_stage(work: Path, facts: Mapping[str, Any], method: str, device: str) -> Opened:
     """The job of a run of ``method``; arguments and errors as :func:`reopen`."""
     prepared, store = reopen(work, facts, device)
-    return Opened(prepared, store, STAGES[method](prepared, store, None))
+    return Opened(prepared, store, STAGES[method](with_budget(prepared), store, None))
 
 
 def _absolute(path: Path | None) -> str | None:
@@ -87,7 +88,12 @@ def _absolute(path: Path | None) -> str | None:
 
 
 def reopen(work: Path, facts: Mapping[str, Any], device: str) -> tuple[Prepared, ActivationStore]:
-    """The job a run was made by, and its activation store.
+    """The job a run was made by, and its activation store; arguments and errors as :func:`reopen_job`."""
+    return reopen_job(work, facts, device), ActivationStore((work / str(facts.get("job"))).parent)
+
+
+def reopen_job(work: Path, facts: Mapping[str, Any], device: str) -> Prepared:
+    """The job a run was made by, whether or not its activation pass is done.
 
     Parameters
     ----------
@@ -138,7 +144,7 @@ def reopen(work: Path, facts: Mapping[str, Any], device: str) -> tuple[Prepared,
         labels=tuple(kept["labels"]),
         judging=np.array(kept["judging"], bool),
     )
-    return Prepared(spec, model, data, layers, subject), ActivationStore(path.parent)
+    return Prepared(spec, model, data, layers, subject)
 
 
 def _spec(kept: Mapping[str, Any], device: str) -> IngestSpec:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class Shards:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
 
+    def drop(self, name: str) -> None:
+        """Forget one shard, when what was made of it is safe."""
+        self._path(name).unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Forget all shards, when what was made of them is safe."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -61,7 +66,8 @@ def _write(path: Path, tables: Tables) -> None:
             for part, array in _encode(values).items():
                 arrays[f"{number:05d}|{table}|{column}|{part}"] = array
     with disk_errors(path.parent):
-        beside = path.with_name(path.name + ".part")
+        # Of its own name: a shard may be computed twice at once, by a process that was given up and its heir.
+        beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         with beside.open("wb") as file:
             np.savez(file, **arrays)
         beside.replace(path)

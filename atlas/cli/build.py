@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from atlas.errors import DataError
 
 if TYPE_CHECKING:
     from ingest.job import IngestSpec
+    from ingest.workers import Crew
 
 MOST_RELATIONSHIPS = 50_000_000
 
@@ -89,7 +91,13 @@ def ingest(
         str | None, typer.Option("--dataset", help="Name of the data set in the atlas.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda (all GPUs), or several: cuda:0,cuda:1.")
+    ] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", help="Compute on a Ray cluster: local, auto, or its head's HOST:PORT."),
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images per forward pass.")] = 32,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; one a core on a CPU if left out.")
@@ -105,13 +113,13 @@ def ingest(
 ) -> None:
     """Build an atlas of a model from a folder of images. Run again, it goes on where it was cut."""
     from ingest.activations import PassSpec
+    from ingest.devices import pick_devices
     from ingest.job import IngestSpec, Sides, read_groups
     from ingest.methods.cla_job import ClaParameters
     from ingest.methods.gcc_job import GccParameters
     from ingest.models import ModelSpec
     from ingest.numerics.gcc import Thresholds
     from ingest.parameters import with_settings
-    from ingest.plan import pick_device
     from ingest.stages import check_methods
 
     chosen = tuple(part.strip() for part in methods.split(",") if part.strip())
@@ -122,40 +130,47 @@ def ingest(
         scopes = f"{scopes},{asked(scope)}"
     if weights is None and checkpoint is None and ":" not in model:
         weights = "DEFAULT"
-    build(
-        with_settings(
-            IngestSpec(
-                model=ModelSpec(model, weights, checkpoint, seed, pick_device(device)),
-                data=data,
-                name=name,
-                dataset=dataset,
-                tag=tag,
-                layers=layers,
-                methods=chosen,
-                queries=queries,
-                classes=classes,
-                sides=Sides(judge_share) if groups is None else read_groups(groups),
-                seed=seed,
-                force=force,
-                workers=workers,
-                passes=PassSpec(batch=batch),
-                gcc=GccParameters(
-                    root_share=root_share,
-                    mask_share=mask_share,
-                    thresholds=Thresholds(
-                        pot_percentile=pot_percentile, flow_floor=flow_floor, candidate_mask=not no_mask
-                    ),
-                ),
-                cla=ClaParameters(scopes=scopes, screen=screen),
+    spec = IngestSpec(
+        # Beside a cluster this process only merges, on what it has itself.
+        model=ModelSpec(model, weights, checkpoint, seed, pick_devices("auto" if ray else device)[0]),
+        data=data,
+        name=name,
+        dataset=dataset,
+        tag=tag,
+        layers=layers,
+        methods=chosen,
+        queries=queries,
+        classes=classes,
+        sides=Sides(judge_share) if groups is None else read_groups(groups),
+        seed=seed,
+        force=force,
+        workers=workers,
+        passes=PassSpec(batch=batch),
+        gcc=GccParameters(
+            root_share=root_share,
+            mask_share=mask_share,
+            thresholds=Thresholds(
+                pot_percentile=pot_percentile, flow_floor=flow_floor, candidate_mask=not no_mask
             ),
-            settings or (),
         ),
-        spool=spool,
-        into_graph=not no_load,
-        plan=plan,
-        yes=yes,
-        quiet=quiet,
+        cla=ClaParameters(scopes=scopes, screen=screen),
     )
+    spec = with_settings(spec, settings or ())
+    with nullcontext() if plan else _crew(ray, device, workers) as crew:
+        build(spec, spool=spool, into_graph=not no_load, plan=plan, yes=yes, quiet=quiet, crew=crew)
+
+
+def _crew(ray: str | None, device: str, workers: int | None) -> AbstractContextManager[Crew | None]:
+    """Those who compute in this process's place: a cluster, or a process for each of several devices."""
+    from ingest.devices import pick_devices
+    from ingest.workers import Processes
+
+    if ray is not None:
+        from ingest.cluster import connected
+
+        return connected(ray, device, workers)
+    devices = pick_devices(device)
+    return nullcontext(Processes(devices) if len(devices) > 1 else None)
 
 
 def build(
@@ -166,8 +181,9 @@ def build(
     plan: bool = False,
     yes: bool = False,
     quiet: bool = False,
+    crew: Crew | None = None,
 ) -> None:
-    """Run a job, print what it found, and load its spools."""
+    """Run a job, print what it found, and load its spools; ``crew`` as `ingest.plan.run` takes it."""
     from atlas.lookup import Table
     from atlas.spool import Spool
     from ingest import estimate, evaluation_gcc
@@ -197,7 +213,7 @@ def build(
             next_step="see --plan; narrow it with --layers, --methods or --set, or go on with --yes",
         )
     with console.Progress(quiet=quiet) as progress:
-        result = run(prepared, folders(spool), progress)
+        result = run(prepared, folders(spool), progress, crew=crew)
         spools, remarks = list(result.spools), list(result.remarks)
         if "gcc" in spec.methods:
             desk = Desk(prepared, result.store)
