@@ -105,7 +105,7 @@ def import_spools(
                 with disk_errors(places.home):
                     places.importing.touch()
                 at("stopped")
-                local.admin(settings, *_arguments(tables, folder, local.memory(settings).page_cache))
+                local.admin(settings, *_arguments(tables, folder, local.memory_of(settings).page_cache))
                 at("imported")
         finally:
             shutil.rmtree(folder, ignore_errors=True)

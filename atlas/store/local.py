@@ -127,7 +127,7 @@ def admin(settings: Settings, *arguments: str) -> str:
     StoreError : it failed; the line carries its last words.
     """
     places = Places(settings.atlas_home)
-    return process.admin(ensure_jars(settings), places.home, arguments, memory(settings).heap)
+    return process.admin(ensure_jars(settings), places.home, arguments, memory_of(settings).heap)
 
 
 def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch) -> Target:
@@ -142,8 +142,7 @@ def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch
         ports = state.kept_ports(places) if attempt == 0 else state.new_ports(places)
         _configure(places, settings, jars, ports)
         offset = places.log.stat().st_size if places.log.exists() else 0
-        memory = memory(settings)
-        pid = process.spawn(jars, places.home, memory.heap, launch.java, launch.wrapper)
+        pid = process.spawn(jars, places.home, memory_of(settings).heap, launch.java, launch.wrapper)
         try:
             return _await_ready(places, settings, pid, ports, offset)
         except _PortTakenError:
@@ -158,7 +157,7 @@ def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch
 
 
 def _configure(places: Places, settings: Settings, jars: Path, ports: Ports) -> None:
-    write_atomic(places.home / "conf" / "neo4j.conf", server_configuration(memory(settings), ports))
+    write_atomic(places.home / "conf" / "neo4j.conf", server_configuration(memory_of(settings), ports))
     if not (places.home / "data" / "databases").exists():
         # The argument list is public on this machine: what it shows is changed as soon as the server answers.
         throw_away = secrets.token_urlsafe(24)
@@ -223,7 +222,8 @@ def _write_password(places: Places) -> None:
         write_atomic(places.password, secrets.token_urlsafe(24), mode=0o600)
 
 
-def _memory(settings: Settings) -> Memory:
+def memory_of(settings: Settings) -> Memory:
+    """Heap and page cache of the managed server: what the settings say, or a part of this machine's memory."""
     return plan_memory(
         memory_limit(psutil.virtual_memory().total),
         heap=settings.atlas_heap,
