@@ -19,7 +19,7 @@ from atlas.store.runs import list_runs
 from atlas.views import pages
 
 MARK = ".circuit-atlas-report"
-MOST = 10_000
+MOST = 1_000_000
 AT_ONCE = 2
 BATCH = 100
 Batch = tuple[str, list[str]]

@@ -14,6 +14,7 @@ from atlas.views.markup import text
 
 Rows = Sequence[Mapping[str, Any]]
 CLASSES = 60
+LISTED = 5000
 
 
 def index(site: Site, layers: Rows) -> None:
@@ -72,12 +73,17 @@ def layer(site: Site, row: Mapping[str, Any], members: Rows) -> None:
 def all_units(site: Site, members: Rows) -> None:
     """The list of all units with a page."""
     page = "units.html"
-    answer = site.ask("units_of_circuits", limit=len(members) or 1)
+    answer = site.question("units_of_circuits", limit=len(members) or 1)
+    more = (
+        f" The first {LISTED:,} stand here, all on the pages of their layers."
+        if len(members) > LISTED
+        else ""
+    )
     site.write(
         page,
         "Neurons, concepts and senses",
-        f"<p>{len(members)} that circuits name, those of most circuits first.</p>\n{_listed(site, page, members)}"
-        f"{pages.query(answer.statement, answer.link)}",
+        f"<p>{len(members):,} that circuits name, those of most circuits first.{more}</p>\n"
+        f"{_listed(site, page, members[:LISTED])}{pages.query(answer.statement, answer.link)}",
     )
 
 
