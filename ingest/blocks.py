@@ -7,6 +7,7 @@ then, for other people's models, by the structure of the trace; never by a model
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from torch import fx, nn
 from torchvision.models.convnext import CNBlock
@@ -25,6 +26,7 @@ from torchvision.models.squeezenet import Fire
 from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.vision_transformer import EncoderBlock
 
+from ingest.operations import called as called
 from ingest.segments import Trace
 
 BLOCK = "channel of a block's output"
@@ -39,19 +41,39 @@ _BLOCKS = (
     *(MobileV3Block, ShuffleBlock, Fire, MaxVitLayer, _DenseBlock),
     *(Inception, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE),
 )
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-CHANNELS_FIRST = (
-    *_CONVOLUTIONS,
-    nn.modules.batchnorm._BatchNorm,
-    nn.GroupNorm,
-    nn.modules.pooling._AvgPoolNd,
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A kind of operation: the modules and the functions that it comes as."""
+
+    modules: tuple[type[nn.Module], ...]
+    functions: frozenset[str]
+
+
+CONVOLUTION = Operation(
+    (nn.Conv1d, nn.Conv2d, nn.Conv3d), frozenset(["conv1d", "conv2d", "conv3d", "convolution"])
 )
-CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.MultiheadAttention)
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+LINEAR = Operation((nn.Linear,), frozenset(["linear"]))
+NORM = Operation(
+    (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm),
+    frozenset(["batch_norm", "group_norm", "layer_norm", "instance_norm"]),
+)
+CHANNELS_FIRST = Operation(
+    (*CONVOLUTION.modules, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.pooling._AvgPoolNd),
+    CONVOLUTION.functions | {"batch_norm", "group_norm", "avg_pool2d", "max_pool2d"},
+)
+CHANNELS_LAST = Operation(
+    (nn.Linear, nn.LayerNorm, nn.Embedding, nn.MultiheadAttention), frozenset(["linear", "layer_norm"])
+)
+_NOTHING = Operation((nn.Identity, nn.Dropout), frozenset(["dropout", "contiguous"]))
+_ATTENTION = ("scaled_dot_product_attention", "softmax", "matmul", "bmm", "einsum")
 _ACTIVATIONS = tuple(
     kind
     for kind in vars(nn.modules.activation).values()
-    if isinstance(kind, type) and kind is not nn.MultiheadAttention
+    if isinstance(kind, type)
+    and kind.__module__ == nn.modules.activation.__name__
+    and kind is not nn.MultiheadAttention
 )
 _ACTIVATION_NAMES = frozenset(
     [
@@ -91,21 +113,32 @@ def _table_blocks(trace: Trace) -> Iterator[tuple[str, str]]:
 
 
 def _residual_blocks(trace: Trace) -> Iterator[tuple[str, str]]:
-    """Modules that add two tensors of their output's shape; of a block of tokens, its MLP's activation."""
+    """Modules that add two tensors of their output's shape, and others of their kinds that change its shape.
+
+    Of a block with attention, and of one of tokens, the layer is its MLP's activation.
+    """
     graph = trace.graph
+    adding = [name for name in graph.modules if name and _adds_to_itself(trace, name)]
+    kinds = {type(graph.modules[name]) for name in adding}
+    hidden = list(_activation_names(trace, LINEAR))
     for name, module in graph.modules.items():
-        shape = graph.shapes.get(graph.names[name])
-        if not name or isinstance(module, nn.Sequential) or shape is None or len(shape) < 2:
+        shape = graph.shapes.get(graph.names[name], ())
+        if name not in adding and (type(module) not in kinds or len(shape) < 2):
             continue
-        if not any(
-            _adds(trace, node, shape) for node in graph.graph.nodes if graph.owners.get(node.name) == name
-        ):
-            continue
-        hidden = [n for n in _activation_names(trace, nn.Linear) if n.startswith(name + ".")]
-        if len(shape) == 2 and hidden:
-            yield hidden[-1], HIDDEN
+        own = [n for n in hidden if n.startswith(name + ".")]
+        if own and (len(shape) == 2 or _attends(trace, name)):
+            yield own[-1], HIDDEN
         else:
             yield name, BLOCK
+
+
+def _adds_to_itself(trace: Trace, name: str) -> bool:
+    graph = trace.graph
+    shape = graph.shapes.get(graph.names[name])
+    if isinstance(graph.modules[name], nn.Sequential) or shape is None or len(shape) < 2:
+        return False
+    own = (node for node in graph.graph.nodes if graph.owners.get(node.name) == name)
+    return any(_adds(trace, node, shape) for node in own)
 
 
 def _adds(trace: Trace, node: fx.Node, shape: tuple[int, ...]) -> bool:
@@ -113,28 +146,42 @@ def _adds(trace: Trace, node: fx.Node, shape: tuple[int, ...]) -> bool:
     return called(node) == "add" and len(same) == 2
 
 
+def _attends(trace: Trace, name: str) -> bool:
+    """Whether a module multiplies activations as attention does."""
+    graph, below = trace.graph, name + "."
+    return any(
+        called(node) in _ATTENTION and (graph.owners.get(node.name, "") + ".").startswith(below)
+        for node in graph.graph.nodes
+    )
+
+
 def _activated(trace: Trace) -> Iterator[tuple[str, str]]:
     """Convolutions, or without any the fully connected layers, each after its norm and activation."""
-    for kind in (_CONVOLUTIONS, nn.Linear):
+    for kind in (CONVOLUTION, LINEAR):
         found = list(_activation_names(trace, kind))
         if found:
             yield from ((name, ACTIVATION) for name in found)
             return
 
 
-def _activation_names(trace: Trace, kinds: type[nn.Module] | tuple[type[nn.Module], ...]) -> Iterator[str]:
+def _activation_names(trace: Trace, kind: Operation) -> Iterator[str]:
     names: dict[str, str] = {}
     for name, node_name in trace.names.items():
         if not isinstance(trace.graph.modules.get(name), nn.Sequential):
             names.setdefault(node_name, name)
     for node in trace.graph.graph.nodes:
-        if node.name not in names or not isinstance(leaf_module(trace, node), kinds):
+        if node.name not in names or not is_a(trace, node, kind):
             continue
-        while len(node.users) == 1 and isinstance(leaf_module(trace, next(iter(node.users))), _NORMS):
+        while len(node.users) == 1 and _kept_by(trace, next(iter(node.users))):
             node = next(iter(node.users))
         after = [user for user in node.users if activates(trace, user)]
         if len(after) == 1:
             yield names[after[0].name]
+
+
+def _kept_by(trace: Trace, node: fx.Node) -> bool:
+    """Norms, and what does nothing in evaluation mode."""
+    return is_a(trace, node, NORM) or is_a(trace, node, _NOTHING)
 
 
 def activates(trace: Trace, node: fx.Node) -> bool:
@@ -145,11 +192,10 @@ def activates(trace: Trace, node: fx.Node) -> bool:
     return called(node) in _ACTIVATION_NAMES
 
 
-def called(node: fx.Node) -> str:
-    """Name of the function or method of a node, or nothing."""
-    if node.op not in ("call_function", "call_method"):
-        return ""
-    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+def is_a(trace: Trace, node: fx.Node, kind: Operation) -> bool:
+    """Whether a node is an operation of a kind, as a module or as a function."""
+    module = leaf_module(trace, node)
+    return called(node) in kind.functions if module is None else isinstance(module, kind.modules)
 
 
 def leaf_module(trace: Trace, node: fx.Node) -> nn.Module | None:

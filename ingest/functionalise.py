@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 
 from atlas.errors import ModelError
+from ingest.operations import called
 
 _OPERATORS: dict[object, Callable[..., Any]] = {
     operator.iadd: operator.add,
@@ -22,6 +24,7 @@ _OPERATORS: dict[object, Callable[..., Any]] = {
     operator.iand: operator.and_,
     operator.ior: operator.or_,
 }
+_ASSERTIONS = ("_assert", "_assert_scalar", "_assert_tensor_metadata", "_assert_async")
 _VIEWS = frozenset(
     [
         *(
@@ -35,6 +38,8 @@ _VIEWS = frozenset(
             "expand",
             "contiguous",
             "to",
+            "alias",
+            "slice",
         ),
         *("transpose", "t", "permute", "movedim", "swapaxes", "chunk", "split", "unbind", "narrow", "select"),
         *("detach", "dropout", "stochastic_depth"),
@@ -87,6 +92,13 @@ def functionalise(module: nn.Module, graph: fx.Graph, names: Mapping[str, str]) 
         module.get_submodule(name).inplace = False  # type: ignore[assignment]
 
 
+def drop_unused(graph: fx.Graph) -> None:
+    """Take assertions out of a graph without in-place operations, and whatever else leads nowhere."""
+    for node in reversed(list(graph.nodes)):
+        if node.op not in ("placeholder", "output") and (not node.users or called(node) in _ASSERTIONS):
+            graph.erase_node(node)
+
+
 def _is_view(module: nn.Module, node: fx.Node) -> bool:
     if not node.all_input_nodes:
         return False
@@ -94,7 +106,7 @@ def _is_view(module: nn.Module, node: fx.Node) -> bool:
         return isinstance(module.get_submodule(str(node.target)), _VIEW_MODULES)
     if node.op not in ("call_function", "call_method"):
         return False
-    return getattr(node.target, "__name__", node.target) in _VIEWS
+    return called(node) in _VIEWS
 
 
 def _rewrite(node: fx.Node) -> bool:
@@ -104,6 +116,8 @@ def _rewrite(node: fx.Node) -> bool:
         return True
     if node.op != "call_function" or isinstance(node.target, str):
         return False
+    if isinstance(node.target, OpOverload):
+        return _rewrite_operator(node, node.target)
     if node.target in _OPERATORS:
         node.target = _OPERATORS[node.target]
         return True
@@ -119,6 +133,16 @@ def _rewrite(node: fx.Node) -> bool:
         return False
     bound.arguments["inplace"] = False
     node.args, node.kwargs = bound.args, bound.kwargs
+    return True
+
+
+def _rewrite_operator(node: fx.Node, target: OpOverload) -> bool:
+    """The out-of-place form of an ATen operator that writes into its first argument."""
+    packet = called(node)
+    if not (target._schema.is_mutable and _is_inplace_name(packet)):
+        return False
+    pure = getattr(torch.ops.aten, packet[:-1])
+    node.target = getattr(pure, target._overloadname)
     return True
 
 

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, fx, nn
 
 from atlas.errors import ModelError
-from ingest.blocks import CHANNELS_FIRST, CHANNELS_LAST, CHOSEN, called, default_layers, leaf_module
+from ingest.blocks import CHANNELS_FIRST, CHANNELS_LAST, CHOSEN, called, default_layers, is_a
 from ingest.segments import Trace
 
 if TYPE_CHECKING:
     from ingest.models import VisionModel
+
+
+_RESHAPES = ("view", "reshape", "unflatten", "flatten")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def choose_layers(model: VisionModel, globs: str | None) -> tuple[LayerSpec, ...
             raise ModelError(
                 "no blocks or convolutions found to take as layers",
                 where=model.name,
-                next_step="name layers with --layers 'PATTERN,…'",
+                next_step=f"name layers with --layers 'PATTERN,…', such as {_examples(trace)}",
             )
         chosen = defaults
     else:
@@ -122,6 +125,12 @@ def _match(trace: Trace, defaults: Iterable[str], pattern: str, model: str) -> l
     )
 
 
+def _examples(trace: Trace, most: int = 6) -> str:
+    """Some traced values that have channels, spread over the model."""
+    usable = [name for name in trace.names if len(trace.graph.shapes.get(trace.names[name], ())) in (2, 3)]
+    return ", ".join(usable[:: max(1, len(usable) // most)][:most]) or "none: no value has channels"
+
+
 def _fits(name: str, pattern: str, crossing: bool) -> bool:
     if crossing:
         return fnmatch.fnmatchcase(name, pattern)
@@ -134,29 +143,42 @@ def _usable(trace: Trace, name: str) -> bool:
 
 
 def _channel_axis(trace: Trace, start: fx.Node, dims: int) -> int:
-    """Axis of the channels among ``dims`` (batch included), fixed by the nearest module upstream."""
-    axis, node = -1, start
-    moves: list[Sequence[int]] = []
-    while True:
-        module = leaf_module(trace, node)
-        if isinstance(module, CHANNELS_FIRST):
-            axis = 1
-            break
-        if isinstance(module, CHANNELS_LAST) or called(node) == "linear":
-            axis = dims - 1
-            break
-        if called(node) == "permute":
-            axes: Any = node.args[1:] if len(node.args) > 2 else node.args[1]
-            moves.append([int(a) % dims for a in axes])
+    """Axis of the channels among ``dims`` (batch included), fixed by the nearest operation upstream that has one."""
+    queue: list[tuple[fx.Node, tuple[tuple[int, ...], ...]]] = [(start, ())]
+    seen = {start}
+    while queue:
+        node, moves = queue.pop(0)
+        first, last = is_a(trace, node, CHANNELS_FIRST), is_a(trace, node, CHANNELS_LAST)
+        if first or last:
+            axis = 1 if first else dims - 1
+            for move in reversed(moves):
+                axis = move.index(axis)
+            return axis
+        moved = _moved(node, dims)
         shape = sorted(trace.graph.shapes[node.name])
-        before = [n for n in node.all_input_nodes if sorted(trace.graph.shapes.get(n.name, ())) == shape]
-        if not before:
-            axis = 1 if dims == 4 else dims - 1
-            break
-        node = before[0]
-    for move in reversed(moves):
-        axis = list(move).index(axis)
-    return axis
+        for before in node.all_input_nodes:
+            same = sorted(trace.graph.shapes.get(before.name, ())) == shape
+            if same and before not in seen and not (called(node) in _RESHAPES and dims == 4):
+                seen.add(before)
+                queue.append((before, (*moves, moved) if moved else moves))
+    return 1 if dims == 4 else dims - 1
+
+
+def _moved(node: fx.Node, dims: int) -> tuple[int, ...] | None:
+    """The axes of a node's input, in the order the node puts them; None where it moves none."""
+    if called(node) == "permute":
+        axes: Any = node.args[1:] if len(node.args) > 2 else node.args[1]
+        return tuple(int(a) % dims for a in axes)
+    if called(node) in ("transpose", "swapaxes", "movedim") and len(node.args) == 3:
+        given: Any = node.args[1:]
+        a, b = (int(axis) % dims for axis in given)
+        order = list(range(dims))
+        if called(node) == "movedim":
+            order.insert(b, order.pop(a))
+        else:
+            order[a], order[b] = b, a
+        return tuple(order)
+    return None
 
 
 def _spec(trace: Trace, name: str, node_name: str, ordinal: int, unit: str) -> LayerSpec:
@@ -196,7 +218,7 @@ def _grid(trace: Trace, node: fx.Node, rest: tuple[int, ...]) -> tuple[tuple[int
     while stack:
         here = stack.pop(0)
         shape = trace.graph.shapes.get(here.name, ())
-        if len(shape) == 3 and isinstance(leaf_module(trace, here), CHANNELS_FIRST):
+        if len(shape) == 3 and is_a(trace, here, CHANNELS_FIRST):
             height, width = shape[1:]
             if height * width <= count:
                 return (height, width), count - height * width

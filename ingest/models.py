@@ -39,7 +39,8 @@ class ModelSpec:
     """Of the random weights where neither ``weights`` nor ``checkpoint`` is given."""
     device: str = "cpu"
     image_size: tuple[int, int] | None = None
-    """(height, width) of the images, for a factory without a transform."""
+    """(height, width) of the model's input: for a factory without a transform, or where a model of a library
+    shall see other sizes than it was made for."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +133,22 @@ def _build_torchvision(spec: ModelSpec) -> Built:
             next_step=f"closest: {', '.join(close) or 'none'}; your own is --model package.module:factory",
         )
     enum = get_model_weights(spec.model)
-    transform: Transform = enum.DEFAULT.transforms()
+    transform = _sized(enum.DEFAULT.transforms, spec)
     if spec.checkpoint is not None:
         if spec.weights is not None:
             raise ModelError("both weights and a checkpoint", where=spec.model, next_step="give one of them")
         state = read_checkpoint(spec.checkpoint)
-        module = seeded(lambda: _bare(spec.model, **_fitting(spec.model, state)), 0)
+        fitting = _fitting(spec.model, state) | _input_arguments(spec)
+        module = seeded(lambda: _bare(spec.model, **fitting), 0)
         load_into(module, state, where=spec.checkpoint.name)
         return module, transform, f"checkpoint:{spec.checkpoint.name}", None
     seed = _random_seed(spec)
     if seed is not None:
-        return seeded(lambda: _bare(spec.model), seed), transform, f"{RANDOM}:{seed}", None
+        module = seeded(lambda: _bare(spec.model, **_input_arguments(spec)), seed)
+        return module, transform, f"{RANDOM}:{seed}", None
     weights = _weights(enum, spec)
     try:
-        module = get_model(spec.model, weights=weights)
+        module = get_model(spec.model, weights=weights, **_input_arguments(spec))
     except (OSError, RuntimeError, HTTPException) as error:
         raise ModelError(
             "the weights could not be downloaded",
@@ -155,7 +158,26 @@ def _build_torchvision(spec: ModelSpec) -> Built:
             next_step="check the network, or download the file elsewhere and pass it as --checkpoint",
         ) from error
     names = tuple(weights.meta.get("categories", ())) or None
-    return module, weights.transforms(), f"torchvision:{weights}", names
+    return module, _sized(weights.transforms, spec), f"torchvision:{weights}", names
+
+
+def _sized(transforms: Callable[..., Any], spec: ModelSpec) -> Transform:
+    """The transform of torchvision weights, for another input size where one is asked for."""
+    made = transforms()
+    if spec.image_size is not None:
+        made.resize_size = [round(max(spec.image_size) * made.resize_size[0] / made.crop_size[0])]
+        made.crop_size = list(spec.image_size)
+    transform: Transform = made
+    return transform
+
+
+def _input_arguments(spec: ModelSpec) -> dict[str, Any]:
+    """What a torchvision builder must know of an input size: ViT one number, MaxViT both."""
+    if spec.image_size is None:
+        return {}
+    if spec.model.startswith("vit_"):
+        return {"image_size": spec.image_size[0]}
+    return {"input_size": spec.image_size} if spec.model.startswith("maxvit") else {}
 
 
 def _random_seed(spec: ModelSpec) -> int | None:

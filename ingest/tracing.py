@@ -21,7 +21,10 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from torchvision.models.vision_transformer import EncoderBlock
 
 from atlas.errors import ModelError
-from ingest.functionalise import functionalise
+from ingest.exporting import export
+from ingest.functionalise import drop_unused, functionalise
+from ingest.operations import called
+from ingest.untraced import WHOLE, blame, one_input
 
 
 @dataclass(frozen=True)
@@ -80,31 +83,42 @@ class PathTracer(fx.Tracer):
         self.names: dict[str, str] = {}
         self.modules: dict[str, nn.Module] = {}
         self.owners: dict[str, str] = {}
+        self.innermost = ""
+        """The module that was traced last, where tracing stopped if it did."""
         self._calls: list[str] = [""]
         self._taken: set[str] = set()
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         self._taken = {""}
         graph = super().trace(root, concrete_args)
-        operations = [n for n in graph.nodes if n.op in ("call_function", "call_method", "get_attr")]
+        self.name_operations(graph, root)
+        return graph
+
+    def name_operations(self, graph: fx.Graph, root: nn.Module) -> None:
+        """Name what is no module call after its function, below the module it was made in."""
         modules = {name for name, _ in root.named_modules()}
-        for node in operations:
+        self._taken |= {"", *self.names}
+        for node in graph.nodes:
+            if node.op not in ("call_function", "call_method", "get_attr"):
+                continue
             owner = self.owners.get(node.name, "")
-            target = node.target if isinstance(node.target, str) else node.target.__name__
-            own = target.rsplit(".", 1)[-1].strip("_")
+            own = (str(node.target) if node.op == "get_attr" else called(node)).rsplit(".", 1)[-1].strip("_")
             name = self._unused(f"{owner}.{own}" if owner else own, modules)
             self.names.setdefault(name, node.name)
-        return graph
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """PyTorch's own modules, and those whose class asks to be kept whole."""
+        return bool(getattr(m, WHOLE, False)) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         name = self._unused(self.path_of_module(m), set())
         self._calls.append(name)
-        try:
-            out = super().call_module(m, forward, args, kwargs)
-        finally:
-            self._calls.pop()
+        self.innermost = name
+        out = super().call_module(m, forward, args, kwargs)
+        self._calls.pop()
+        self.innermost = self._calls[-1]
         self.modules[name] = m
         first = out[0] if isinstance(out, (tuple, list)) and out else out
         if isinstance(first, fx.Proxy):
@@ -139,18 +153,14 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> TracedGraph:
     ModelError : the module cannot be traced, writes into views, or does not return one (B, outputs) tensor.
     """
     inner = _twin(module)
+    one_input(inner)
     tracer = PathTracer()
     try:
         graph = tracer.trace(inner)
-    except Exception as error:  # any failure of the user's forward under tracing
-        raise ModelError(
-            "the model cannot be traced",
-            where=type(module).__name__,
-            expected="a forward pass without branches on tensor values",
-            got=f"{type(error).__name__}: {error}",
-            next_step="move value-dependent Python out of forward, or register it with torch.fx.wrap",
-        ) from error
+    except Exception as error:  # noqa: BLE001 - whatever stops tracing, a real run may not
+        graph = _exported(inner, tracer, input_shape, error)
     functionalise(inner, graph, {node: name for name, node in tracer.names.items()})
+    drop_unused(graph)
     _open_class_tokens(graph, tracer)
     output = next(n for n in graph.nodes if n.op == "output").args[0]
     shapes = _shapes(inner, graph, input_shape)
@@ -170,6 +180,28 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> TracedGraph:
     names = {name: node for name, node in tracer.names.items() if node in alive}
     modules = {name: m for name, m in tracer.modules.items() if name in names}
     return TracedGraph(inner, graph, names, modules, tracer.owners, shapes, output.name)
+
+
+def _exported(
+    inner: nn.Module, tracer: PathTracer, input_shape: tuple[int, int, int], error: Exception
+) -> fx.Graph:
+    """The graph by one real run; ``error`` is why there is none by symbolic tracing."""
+    dtype, device = _kind(inner)
+    example = torch.zeros(2, *input_shape, dtype=dtype, device=device)
+    try:
+        found = export(inner, example)
+    except Exception as second:
+        raise blame(inner, tracer.innermost, error) from second
+    tracer.names, tracer.modules = dict(found.names), dict(found.modules)
+    tracer.owners = dict(found.owners)
+    tracer.name_operations(found.graph, inner)
+    return found.graph
+
+
+def _kind(module: nn.Module) -> tuple[torch.dtype, torch.device]:
+    """Precision and place of a module's numbers."""
+    first = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    return first.dtype, first.device
 
 
 def _ancestors(node: fx.Node) -> set[str]:
@@ -223,8 +255,7 @@ def _shapes(
     module: nn.Module, graph: fx.Graph, input_shape: tuple[int, int, int]
 ) -> dict[str, tuple[int, ...]]:
     """Shapes without the batch axis, by two runs on fake tensors (batches of 2 and 3, no arithmetic)."""
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    dtype, device = _kind(module)
     probe = fx.GraphModule(module, graph)
     found: list[dict[str, torch.Size]] = []
     for batch in (2, 3):
