@@ -17,7 +17,8 @@ from ingest.demo.network import WEIGHTS
 from ingest.layers import choose_layers, to_units
 from ingest.methods.feature_space import feature_space
 from ingest.models import ModelSpec, load_model
-from ingest.numerics.clustering import Search, bisecting_kmeans
+from ingest.numerics.clustering import bisecting_kmeans
+from ingest.numerics.two_means import Search
 
 VECTORS, CLUSTERS = 50_000, 512
 LAYER, IMAGES, BATCH = "layer2.1", 800, 50
