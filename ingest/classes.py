@@ -59,6 +59,8 @@ def map_classes(model: VisionModel, images: ImageSet, file: Path | None = None) 
         ambiguous, or the counts differ and nothing else says which output a folder is.
     """
     folders, outputs = images.folders, model.outputs
+    if images.numbered:
+        return _numbered(model, images, file)
     if file is not None:
         lines = _read(file, outputs)
         found = _match(folders, lines)
@@ -91,6 +93,25 @@ def map_classes(model: VisionModel, images: ImageSet, file: Path | None = None) 
     readable = model.categories is not None and all(map(_WORDNET.fullmatch, folders))
     names = model.categories if readable and model.categories is not None else folders
     return _made(names, range(outputs), "sorted folders")
+
+
+def _numbered(model: VisionModel, images: ImageSet, file: Path | None) -> ClassMap:
+    """Classes of data that labels them by numbers: number i is output i, named by file or weights if at all."""
+    count, outputs = len(images.folders), model.outputs
+    if count > outputs:
+        raise DataError(
+            "the data's classes are not the model's",
+            where=images.root,
+            expected=f"labels below {outputs}, the number of outputs",
+            got=f"label {count - 1}",
+            next_step="use a model of these classes",
+        )
+    names: Sequence[str] = [str(i) for i in range(outputs)]
+    if file is not None:
+        names = [entry[-1] for entry in _read(file, outputs)]
+    elif model.categories is not None and len(model.categories) == outputs:
+        names = model.categories
+    return _made(names, range(count), "numbers" if file is None else f"file:{file.name}")
 
 
 def _made(names: Sequence[str], of_folder: Iterable[int], source: str) -> ClassMap:

@@ -1,4 +1,4 @@
-"""Images: what lies in a folder, under which id, how its files become RGB, and batches of them in a fixed order."""
+"""Images: what a data set holds, under which id, how its bytes become RGB, and batches of them in a fixed order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from torch import Tensor
 
 from atlas.address import digest_of, image_id
 from atlas.errors import DataError
-from ingest.pixels import UNREADABLE, measure, reason, to_rgb
+from ingest.pixels import EXTENSIONS, UNREADABLE, measure, reason, to_rgb
+from ingest.sources import SHARDS, Labels, Listing, list_shards, read_bytes, shard_files
+from ingest.sources.folders import list_folder
 
-EXTENSIONS = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"])
-SPLITS = frozenset(["train", "val", "valid", "validation", "test"])
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -33,11 +33,11 @@ class ImageRecord:
 
     id: str
     path: str
-    """Below the set's root, with ``/``."""
+    """Below the set's root, with ``/``; of an image in a shard, the shard's path and its place in it."""
     label: int | None
     """Index in the set's folders, None for an image in no folder."""
     split: str
-    """``train``, ``val``, … where the root's folders are these, else empty."""
+    """``train``, ``val``, … where the root's folders or shards are these, else empty."""
     width: int
     height: int
 
@@ -52,39 +52,40 @@ class ImageSet:
     """SHA-256 over the sorted (id, path, label), 64 hex digits."""
     images: tuple[ImageRecord, ...]
     folders: tuple[str, ...]
-    """Names of the class folders, sorted, empty ones too; none for a flat folder."""
+    """Names of the class folders, sorted, empty ones too, or classes that shards declare; none for a flat folder."""
     skipped: tuple[tuple[str, str], ...]
     """(path, reason) of files that cannot be read."""
     duplicates: tuple[tuple[str, str], ...]
     """(path, first path) of files with the bytes of an earlier one."""
+    numbered: bool = False
+    """Whether the folders' names are the numbers that the data has for classes."""
 
 
 def scan_images(root: Path, name: str | None = None, *, workers: int | None = None) -> ImageSet:
-    """Find, decode once and hash all images below a folder.
+    """Find, decode once and hash all images of a data set.
 
-    A class per folder (of ``root`` or, where all folders of ``root`` are splits such as ``train`` and ``val``, of
-    each of these), or images directly in it. Hidden files and folders are left out, and so are other files than
-    images by their extension. Files that do not decode to the end are named in ``skipped``.
+    A folder of image files (:func:`ingest.sources.folders.list_folder`); or, where it holds none, of tar, Parquet or
+    Arrow shards (:mod:`ingest.sources`), or one such shard. Records that do not decode to the end are named in
+    ``skipped``.
 
     Parameters
     ----------
-    root : the folder.
+    root : the folder or shard.
     name : of the data set; the folder's name if None.
     workers : threads that decode.
 
-    Raises
-    ------
-    DataError : no such folder, or no readable image in it.
+    Raises DataError : no such folder, no readable image in it, or shards whose pictures cannot be told.
     """
-    if not root.is_dir():
-        raise DataError("no such folder of images", where=root, next_step="check --data")
-    splits, folders = _folders(root)
-    paths = sorted(_files(root))
+    top, listing = _list(root)
+    labels = Labels.of(listing)
     images: list[ImageRecord] = []
-    skipped: list[tuple[str, str]] = []
+    skipped = list(listing.skipped)
     duplicates: list[tuple[str, str]] = []
     first: dict[str, str] = {}
-    for path, found in zip(paths, _in_order(lambda p: _inspect(root, p), paths, workers), strict=True):
+    paths = [record.path for record in listing.records]
+    inspected = _in_order(lambda p: _inspect(top, p), paths, workers)
+    for record, label, found in zip(listing.records, labels.of_record, inspected, strict=True):
+        path = record.path
         if isinstance(found, str):
             skipped.append((path.encode(errors="backslashreplace").decode(), found))
             continue
@@ -93,27 +94,48 @@ def scan_images(root: Path, name: str | None = None, *, workers: int | None = No
             duplicates.append((path, first[identity]))
             continue
         first[identity] = path
-        parts = path.split("/")[:-1]
-        split = parts.pop(0) if splits and parts else ""
-        label = folders.index(parts[0]) if parts else None
-        images.append(ImageRecord(identity, path, label, split, width, height))
+        images.append(ImageRecord(identity, path, label, record.split, width, height))
     if not images:
-        raise DataError(
-            "no readable images",
-            where=root,
-            expected=f"files such as {', '.join(sorted(EXTENSIONS)[:5])}, in a folder per class or directly",
-            got=f"{len(paths)} image files, {len(skipped)} of them unreadable",
-            next_step=f"first unreadable: {skipped[0][0]} ({skipped[0][1]})" if skipped else "check --data",
-        )
+        raise _none_readable(root, len(paths), skipped)
     facts = sorted(f"{image.id}\t{image.path}\t{image.label}" for image in images)
     return ImageSet(
-        root=root,
-        name=name or root.resolve().name,
+        root=top,
+        name=name or root.resolve().name.removesuffix(root.suffix if root.is_file() else ""),
         digest=digest_of(facts),
         images=tuple(images),
-        folders=folders,
+        folders=labels.names,
         skipped=tuple(skipped),
         duplicates=tuple(duplicates),
+        numbered=labels.numbered,
+    )
+
+
+def _list(root: Path) -> tuple[Path, Listing]:
+    """The folder that addresses begin at, and what lies below it."""
+    if root.is_file():
+        files = shard_files(root)
+        if not files:
+            raise DataError(
+                "a file that is no data set", where=root, expected=f"a folder, or a shard {', '.join(SHARDS)}"
+            )
+        return root.parent, list_shards(root.parent, files)
+    if not root.is_dir():
+        raise DataError("no such folder of images", where=root, next_step="check --data")
+    listing = list_folder(root)
+    if listing.records:
+        return root, listing
+    files = shard_files(root)
+    return root, list_shards(root, files) if files else listing
+
+
+def _none_readable(root: Path, count: int, skipped: Sequence[tuple[str, str]]) -> DataError:
+    return DataError(
+        "no readable images",
+        where=root,
+        expected=f"files such as {', '.join(sorted(EXTENSIONS)[:5])}, in a folder per class or directly, or shards "
+        f"{', '.join(SHARDS)}",
+        got=f"{count} image files, {len(skipped)} of them unreadable",
+        next_step=f"first unreadable: {skipped[0][0]} ({skipped[0][1]})" if skipped else "check --data",
     )
 
 
@@ -125,7 +147,7 @@ def decode(path: Path) -> Image.Image:
     DataError : the file is missing or no image.
     """
     try:
-        return to_rgb(path.read_bytes())
+        return to_rgb(read_bytes(path))
     except UNREADABLE as error:
         raise DataError(
             "the image cannot be read", where=path, got=reason(error), expected="an image"
@@ -176,6 +198,7 @@ class ImageBatches:
     batch : images a batch; the last one may be smaller.
     indices : which images, in this order; all if None.
     workers : threads that decode and transform.
+    pin : put batches into page-locked memory, from where they go to a GPU while it computes.
 
     Iterating gives (indices (B,) int64, tensor (B, C, H, W)) and raises DataError if a file can no longer be read,
     has changed since it was listed, or is transformed to another shape than the first of its batch.
@@ -189,12 +212,14 @@ class ImageBatches:
         batch: int = 32,
         indices: Sequence[int] | None = None,
         workers: int | None = None,
+        pin: bool = False,
     ) -> None:
         self._images = images
         self._transform = transform
         self._batch = batch
         self._indices = range(len(images.images)) if indices is None else indices
         self._workers = workers
+        self._pin = pin
 
     def __len__(self) -> int:
         return math.ceil(len(self._indices) / self._batch)
@@ -215,16 +240,20 @@ class ImageBatches:
             rows.append(index)
             tensors.append(tensor)
             if len(rows) == self._batch:
-                yield np.array(rows, np.int64), torch.stack(tensors)
+                yield np.array(rows, np.int64), self._stacked(tensors)
                 rows, tensors = [], []
         if rows:
-            yield np.array(rows, np.int64), torch.stack(tensors)
+            yield np.array(rows, np.int64), self._stacked(tensors)
+
+    def _stacked(self, tensors: list[Tensor]) -> Tensor:
+        batch = torch.stack(tensors)
+        return batch.pin_memory() if self._pin else batch
 
     def _load(self, index: int) -> Tensor:
         record = self._images.images[index]
         path = self._images.root / record.path
         try:
-            data = path.read_bytes()
+            data = read_bytes(path)
             if image_id(data) != record.id:
                 raise DataError(
                     "the image has changed since it was listed",
@@ -241,36 +270,11 @@ class ImageBatches:
         return self._transform(image)
 
 
-def _folders(root: Path) -> tuple[bool, tuple[str, ...]]:
-    """Whether the root's folders are splits, and the names of the class folders."""
-
-    def below(folder: Path) -> set[str]:
-        return {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-
-    top = below(root)
-    if not top or not top <= SPLITS:
-        return False, tuple(sorted(top))
-    return True, tuple(sorted(set().union(*(below(root / split) for split in top))))
-
-
-def _files(root: Path) -> Iterator[str]:
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
-        if real in seen:
-            continue
-        seen.add(real)
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(folder, name).relative_to(root).as_posix()
-
-
 def _inspect(root: Path, path: str) -> tuple[str, tuple[int, int]] | str:
     """Id and (width, height) of a file, or why it cannot be used."""
     try:
         path.encode()
-        data = (root / path).read_bytes()
+        data = read_bytes(root / path)
         return image_id(data), measure(data)
     except UNREADABLE as error:
         return reason(error)

@@ -15,7 +15,7 @@ CONTRACTS = ("atlas.errors", "atlas.address", "atlas.schema", "atlas.spool")
 # Which files or folders alone may import a library.
 ONLY = {
     "neo4j": ("atlas/store/connection.py",),
-    "pyarrow": ("atlas/spool/",),
+    "pyarrow": ("atlas/spool/", "ingest/sources/arrow.py"),
 }
 # Rooms of ingest/, left to right: a room imports rooms on its left and itself.
 ATLAS_ORDER = (
