@@ -1,6 +1,7 @@
 """``python -m benchmarks NAME`` prints one JSON line per result; ``all --write`` rewrites ``RESULTS.md``.
 
-A benchmark is a module of this folder with a function ``run()`` that gives one result or several.
+A benchmark is a module of this folder with a function ``run()`` that gives one result or several. ``scale`` and
+``sizing`` are commands of their own, of hours and gigabytes: ``python -m benchmarks scale --help``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmarks.harness import BenchmarkError, Result
 
 FOLDER = Path(__file__).parent
 NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
+COMMANDS = ("scale", "sizing")
 HEAD = """# Benchmarks
 
 Written by `make bench` (`python -m benchmarks all --write`). Each row is one run: ours and the peer in turn,
@@ -29,7 +31,8 @@ ours is ahead. Median of the pairs, with minimum and maximum. `difference`: how 
 
 def names() -> list[str]:
     """The benchmarks there are: the modules of this folder."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+    stems = {path.stem for path in FOLDER.glob("*.py")} - NOT_BENCHMARKS
+    return sorted(stem for stem in stems if not stem.startswith(COMMANDS))
 
 
 def run_here(name: str) -> list[Result]:
@@ -66,6 +69,9 @@ def page(results: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 1 if a benchmark failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in COMMANDS:
+        return int(importlib.import_module(f"benchmarks.{arguments[0]}").main(arguments[1:]))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=[*names(), "all"])
     parser.add_argument("--write", action="store_true", help="with all: rewrite benchmarks/RESULTS.md")

@@ -11,10 +11,9 @@ import numpy as np
 from atlas.address import short_id
 from atlas.spool import Coded
 from benchmarks.worlds.imagenet import Ints, World, best, popularity, ranked, scores
+from ingest.sizing import OWN, found_circuits
 
 Tables = Iterator[tuple[str, dict[str, Any]]]
-MERGED = 5
-"""Every so many-th circuit of a query is merged into its first."""
 EXEMPLARS = 10
 
 
@@ -60,14 +59,15 @@ def circuits(world: World, run: str) -> Tables:
 
 def _of_query(world: World, run: str, query: int) -> Tables:
     draw = world.draw(21, query)
-    count = max(2, round(world.size.circuits * draw.lognormal(-0.1, 0.5)))
+    usual = found_circuits(world.size) / len(world.queries)
+    count = max(2, round(usual * draw.lognormal(-0.1, 0.45)))
     target, head = world.image_ids[query], ""
     for place in range(count):
         layer = int(draw.integers(0, len(world.channels) - 1))
         own = _members(world, query, layer, draw)
         named = [[f"{world.layer_id(layer + n)}/{c}" for c in part.tolist()] for n, part in enumerate(own)]
         identity = short_id("c", run, target, named[0][0], str(place))
-        merged = place % MERGED == MERGED - 1
+        merged = place > 0 and draw.random() > OWN
         head = head or identity
         yield from _circuit(world, run, identity, target, named, draw, head if merged else "")
 
@@ -75,7 +75,7 @@ def _of_query(world: World, run: str, query: int) -> Tables:
 def _members(world: World, query: int, layer: int, draw: np.random.Generator) -> list[Ints]:
     """Neurons of a circuit, layer by layer: one root, then ever more, then few at the end."""
     active = [world.active(n)[world.labels[query]] for n in range(layer, len(world.channels))]
-    widths = np.r_[1, np.clip(draw.lognormal(1.0, 0.7, len(active) - 1), 1, 24)].astype(np.int64)
+    widths = np.r_[1, np.clip(draw.lognormal(1.35, 0.7, len(active) - 1), 1, 32)].astype(np.int64)
     return [
         draw.choice(part, min(w, len(part)), replace=False) for part, w in zip(active, widths, strict=True)
     ]

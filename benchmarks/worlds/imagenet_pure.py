@@ -171,4 +171,3 @@ def _relations(world: World) -> Tables:
             "basis": ["centred cosine of mean activations of layer4.2"] * len(start),
         },
     )
-
