@@ -14,7 +14,7 @@ _NAME = re.compile(r"ILSVRC2012_val_(\d{8})")
 SOLUTION = "LOC_val_solution.csv"
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 META = "meta.mat"
-_UP = 3
+_UP = 4
 _DEVKIT = ("", "data", "ILSVRC2012_devkit_t12/data", "ILSVRC2012_devkit_t12", "devkit/data")
 
 
@@ -27,7 +27,7 @@ def validation_labels(folder: Path) -> Mapping[str, str] | None:
     """Validation image without extension → WordNet id, from the files that ImageNet brings; None if they are not there.
 
     Either Kaggle's ``LOC_val_solution.csv``, or the development kit's ground truth and ``meta.mat``; in the folder of
-    the images, in one of the three above it, or in the kit's folder there.
+    the images, in one of the four above it, or in the kit's folder there.
 
     Raises DataError for such a file that cannot be read, or a ground truth without its ``meta.mat``.
     """
