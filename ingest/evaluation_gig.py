@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,13 +53,27 @@ LEARNED_MOST = 4_000_000
 """Entries of a dictionary, K · C, up to which online learning is tried; the paper gave it up in its wider layers."""
 
 
-def evaluate(opened: Opened, run: str, count: int, folders: Folders, progress: Progress) -> Path:
+def evaluate(
+    opened: Opened,
+    run: str,
+    count: int,
+    folders: Folders,
+    progress: Progress,
+    pairs: Sequence[tuple[str, str]] = (),
+) -> Path:
     """Measure the concepts of the GIG run ``run`` on at most ``count`` judging images, and spool the figures.
 
-    Raises DataError if the job is not one of GIG, or no image is left to judge on.
+    ``pairs`` are (source, target) layers of the curves from layer to layer; adjacent ones and those two apart if empty.
+    Raises DataError if the job is not one of GIG, no image is left to judge on, or a pair is none.
     """
-    judge = Judge.of(opened, count)
-    settings = {"rows": list(judge.rows), "gig": run, "effort": [EFFORT.points, EFFORT.steps]}
+    judge = Judge.of(opened, count, pairs)
+    settings: dict[str, Any] = {
+        "rows": list(judge.rows),
+        "gig": run,
+        "effort": [EFFORT.points, EFFORT.steps],
+    }
+    if pairs:
+        settings["pairs"] = [f"{source}:{target}" for source, target in pairs]
     record = record_of(opened.prepared, METHOD, VERSION, settings, (run,))
     table = Table()
     measures = judge.measures(table, progress)
@@ -88,6 +103,34 @@ def judged_rows(opened: Opened, count: int) -> tuple[int, ...]:
     return tuple(int(row) for row in pool[even])
 
 
+def layer_pairs(stage: GigStage, named: Sequence[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
+    """Ordinals of the named pairs of layers; with no name the adjacent ones and those two apart.
+
+    Raises DataError for a layer that has no dictionary, or a target that is not computed from its source.
+    """
+    explainer = stage.explainer
+    if not named:
+        further = [(n, n + 2) for n in range(len(stage.dictionaries) - 2) if explainer.joined(n, n + 2)]
+        return (*adjacent(explainer), *further)
+    ordinals = {own.space.layer.name: n for n, own in enumerate(stage.dictionaries)}
+    found = []
+    for pair in named:
+        for name in pair:
+            if name not in ordinals:
+                raise DataError(
+                    "no dictionary of this layer", where=name, expected=f"one of {', '.join(ordinals)}"
+                )
+        source, target = (ordinals[name] for name in pair)
+        if source >= target or not explainer.joined(source, target):
+            raise DataError(
+                "no path from the first layer to the second",
+                where=":".join(pair),
+                expected="a source and a later layer that is computed from it",
+            )
+        found.append((source, target))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Judge:
     """What figures are measured with: the reopened stage, and the rows of the judged images."""
@@ -95,14 +138,17 @@ class Judge:
     opened: Opened
     stage: GigStage
     rows: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
+    """Layers, source before target, of the curves from layer to layer."""
     rivals: tuple[str, ...] = RIVALS
 
     @classmethod
-    def of(cls, opened: Opened, count: int) -> Judge:
-        """Raises DataError if the job is not one of GIG."""
+    def of(cls, opened: Opened, count: int, pairs: Sequence[tuple[str, str]] = ()) -> Judge:
+        """Raises DataError if the job is not one of GIG, or a pair names no layers that are joined."""
         if not isinstance(opened.stage, GigStage):
             raise DataError("not a job of GIG", expected="a GIG run", got=type(opened.stage).__name__)
-        return cls(opened, opened.stage, judged_rows(opened, count))
+        chosen = layer_pairs(opened.stage, pairs)
+        return cls(opened, opened.stage, judged_rows(opened, count), chosen)
 
     def measures(self, table: Table, progress: Progress) -> list[Measure]:
         """The figures of all layers, which go into ``table``, and those between layers."""
@@ -115,12 +161,11 @@ class Judge:
             own[ordinal] = self._layer(ordinal, table)
         progress("concepts of layers", len(layers), len(layers))
         measures = table_measures(table, Resampling([groups[row] for row in self.rows], seed))
-        pairs = self._pairs()
         rows = self.rows[:: max(1, len(self.rows) // PAIR_IMAGES)][:PAIR_IMAGES]
-        for number, pair in enumerate(pairs):
-            progress("layer to layer", number, len(pairs))
+        for number, pair in enumerate(self.pairs):
+            progress("layer to layer", number, len(self.pairs))
             self._pair(pair, rows, own[pair[1]], found)
-        progress("layer to layer", len(pairs), len(pairs))
+        progress("layer to layer", len(self.pairs), len(self.pairs))
         return measures + pair_measures(found, Resampling([groups[row] for row in rows], seed))
 
     @cached_property
@@ -139,12 +184,6 @@ class Judge:
                 drawn.append(chain.sampled(n, weights, clean, uniform).positions.tolist())
             found |= dict(zip(indices, map(list, zip(*drawn, strict=True)), strict=True))
         return found
-
-    def _pairs(self) -> list[tuple[int, int]]:
-        """Adjacent layers, and those two apart."""
-        explainer, count = self.stage.explainer, len(self.stage.dictionaries)
-        further = [(n, n + 2) for n in range(count - 2) if explainer.joined(n, n + 2)]
-        return [*adjacent(explainer), *further]
 
     def _layer(self, ordinal: int, table: Table) -> list[Tensor]:
         """All images in all dictionaries of one layer; gives ours' GIG to the class (K,) per image."""

@@ -73,4 +73,9 @@ def test_from_pictures_to_a_shared_concept_and_back(cli: Cli, connection: Connec
     again = cli.good("circuit", new, "--method", "gig", "--json")
     assert again.document == answer
     assert "explaining" not in again.err
+    cli.good("evaluate", "gig", "--queries", 2, "--pair", f"{LAYERS[0]}:{LAYERS[1]}")
+    (kept,) = connection.read("MATCH (r:Run {method: 'evaluate-gig'}) RETURN r.parameters AS given").records()
+    assert f"{LAYERS[0]}:{LAYERS[1]}" in kept["given"]
+    assert "SOURCE:TARGET" in cli.refused("evaluate", "gig", "--pair", "here")
+    assert "are for gig" in cli.refused("evaluate", "gcc", "--pair", f"{LAYERS[0]}:{LAYERS[1]}")
     assert "outside" in cli.refused("decompose", new, "--layer", LAYERS[0], "--at", "9,9")

@@ -31,6 +31,15 @@ def evaluate(
             "and the ids in a .txt beside it. Without it the model's own features stand in.",
         ),
     ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pair",
+            metavar="SOURCE:TARGET",
+            help="With gig: two layers for the curves from layer to layer; may be given several times. Without it "
+            "adjacent layers and those two apart.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     limit: Limit = None,
     device: Device = "auto",
@@ -43,12 +52,15 @@ def evaluate(
     from ingest.evaluation import evaluation_of
 
     measure = evaluation_of(method)
+    given: dict[str, Any] = {}
     if embeddings is not None:
-        if method != "pure":
-            raise DataError("embeddings are for pure", where=embeddings, expected="pure", got=method)
-        from ingest.evaluation_pure import evaluate as judged
-
-        measure = partial(judged, embeddings=embeddings)
+        _only("pure", method, "embeddings")
+        given["embeddings"] = embeddings
+    if pairs:
+        _only("gig", method, "pairs of layers")
+        given["pairs"] = [_pair(text) for text in pairs]
+    if given:
+        measure = partial(measure, **given)
     with answers.database() as connection:
         job, run = opened(connection, resolve.model(connection, of), method, device)
         with console.Progress() as progress:
@@ -56,6 +68,18 @@ def evaluate(
         load_all([spool], connection, quiet=True)
         params: dict[str, Any] = {"run": spool.run.id, **answers.given(limit=limit)}
         answers.show(lookup.run(connection, "evaluations", params), as_json=as_json)
+
+
+def _only(owner: str, method: str, what: str) -> None:
+    if method != owner:
+        raise DataError(f"{what} are for {owner}", expected=owner, got=method)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    source, colon, target = text.partition(":")
+    if not (source and colon and target):
+        raise DataError("not a pair of layers", expected="SOURCE:TARGET, such as layer1.0:layer4.1", got=text)
+    return source, target
 
 
 def register(app: typer.Typer) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from atlas.errors import DataError
 from atlas.spool import Spool
 from ingest import evaluation_gig
 from ingest.evaluation import evaluation_of
+from ingest.evaluation_gig import layer_pairs
 from ingest.methods.concept_curves import Areas
 from ingest.methods.concept_figures import Table, fidelity, pair_measures, summary
 from ingest.methods.concept_places import place_measures, shared_concepts
@@ -82,6 +84,17 @@ def test_figures_are_what_they_are_called(rows: Rows) -> None:
     gain = value(rows, "rel_l2_gain", layer="block1", against="gaussian", positions="sampled")
     assert gain == pytest.approx(chance - ours)
     assert value(rows, "c_fidelity", layer="block1", dictionary="ours", over="active") > 0.2
+
+
+def test_the_pairs_that_are_named_are_those_that_are_judged(planted_job: Any) -> None:
+    stage = planted_job.opened.stage
+    names = [own.space.layer.name for own in stage.dictionaries]
+    assert layer_pairs(stage, ()) == ((0, 1),)
+    assert layer_pairs(stage, [(names[0], names[1])]) == ((0, 1),)
+    with pytest.raises(DataError, match="no dictionary of this layer: nowhere"):
+        layer_pairs(stage, [("nowhere", names[1])])
+    with pytest.raises(DataError, match=f"no path .*: {names[1]}:{names[0]}"):
+        layer_pairs(stage, [(names[1], names[0])])
 
 
 def one(insertion: float, deletion: float) -> Areas:
