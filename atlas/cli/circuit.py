@@ -14,6 +14,7 @@ import typer
 from atlas import address
 from atlas.cli import answers, console
 from atlas.cli.answers import AsJson, Browser, Limit, OfModel
+from atlas.cli.picture import Pictures
 from atlas.errors import AddressError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def circuit(
             "--senses", help="With the sense in which the image takes each neuron; also of a sense."
         ),
     ] = False,
+    pictures: Pictures = False,
     of: OfModel = None,
     as_json: AsJson = False,
     limit: Limit = None,
@@ -91,7 +93,17 @@ def circuit(
         if browser:
             console.answer(answers.browser_link(connection, name, params))
             return
-        _print(connection, kind, name, params, as_json=as_json, limit=limit)
+        edges = _print(connection, kind, name, params, as_json=as_json, limit=limit)
+        if pictures and not as_json:
+            from atlas.cli import picture
+
+            picture.show(connection, _ends(edges))
+
+
+def _ends(edges: Table) -> list[tuple[str, str]]:
+    """The nodes of a table of edges, each once, with their names."""
+    ends = [row[name] for name in ("source", "target") for row in edges.rows if name in row]
+    return [(end, end.partition("/")[2]) for end in dict.fromkeys(ends)]
 
 
 def named(connection: Connection, text: str) -> tuple[str, str]:
@@ -147,14 +159,14 @@ def held(connection: Connection, image: str) -> bool:
 
 def _print(
     connection: Connection, kind: str, name: str, params: dict[str, Any], *, as_json: bool, limit: int | None
-) -> None:
+) -> Table:
+    """Print what there is to say of a thing's circuits; gives the table of edges, or of circuits."""
     from atlas import lookup
 
     if as_json:
-        answers.show(
-            lookup.run(connection, name, {**params, **answers.given(limit=limit)}, draw=True), as_json=True
-        )
-        return
+        table = lookup.run(connection, name, {**params, **answers.given(limit=limit)}, draw=True)
+        answers.show(table, as_json=True)
+        return table
     headings = {
         "circuit_of_image": "\nexact circuits joined: the strongest edges",
         "traversal_circuit": "\nby traversal of the data set's flow: the strongest edges",
@@ -169,6 +181,7 @@ def _print(
         answers.show(images, heading="\nimages most of its neurons hold in their root lists")
     edges = lookup.run(connection, name, {**params, "limit": limit or SHOWN})
     answers.show(edges, heading=headings.get(name))
+    return edges
 
 
 def own_circuits(connection: Connection, params: Mapping[str, Any], limit: int) -> Table:

@@ -12,6 +12,7 @@ import typer
 from atlas.cli import answers, console
 from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
 from atlas.cli.jobs import Device
+from atlas.cli.picture import Pictures
 from atlas.errors import QueryError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def concept(
     as_json: AsJson = False,
     limit: Limit = None,
     browser: Browser = False,
+    pictures: Pictures = False,
     device: Device = "auto",
 ) -> None:
     """One concept: its classes, images, neurons, what it is built from and where it goes; or where it shows."""
@@ -107,10 +109,12 @@ def concept(
         if browser:
             console.answer(answers.browser_link(connection, "concept_lineage_up", {"concept": address}))
             return
-        _concept(connection, address, as_json=as_json, limit=limit)
+        _concept(connection, address, as_json=as_json, limit=limit, pictures=pictures)
 
 
-def _concept(connection: Connection, address: str, *, as_json: bool, limit: int | None) -> None:
+def _concept(
+    connection: Connection, address: str, *, as_json: bool, limit: int | None, pictures: bool
+) -> None:
     from atlas import lookup
 
     table = lookup.run(connection, "concept_by_address", {"concept": address})
@@ -132,6 +136,10 @@ def _concept(connection: Connection, address: str, *, as_json: bool, limit: int 
         here = {"layer": table.rows[0]["layer"]} if query == "nearest_concepts" else {}
         found = lookup.run(connection, query, {**known, **here, "limit": rows})
         answers.show(replace(found, full=False), heading=f"\n{heading}")
+        if pictures and query == "concept_images":
+            from atlas.cli import picture
+
+            picture.show(connection, [(row["image"], row["name"]) for row in found.rows])
 
 
 def decompose(

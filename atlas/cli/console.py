@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
+from typing import TextIO
 
 import typer
+
+TRUE_COLOUR = ("xterm-kitty", "alacritty", "foot", "wezterm", "xterm-ghostty", "xterm-direct")
 
 
 def answer(text: str) -> None:
@@ -22,7 +26,21 @@ def note(text: str) -> None:
 
 def fail(text: str) -> None:
     """Write an error line to standard error, red on a terminal."""
-    typer.secho(f"error: {text}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
+    line = f"error: {text}"
+    typer.echo(typer.style(line, fg=typer.colors.RED) if _colour(sys.stderr) else line, err=True)
+
+
+def pictures() -> bool:
+    """Whether standard output shows 24-bit colour: a terminal that says so, and no NO_COLOR."""
+    return _colour(sys.stdout) and (
+        os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
+        or os.environ.get("TERM", "").startswith(TRUE_COLOUR)
+    )
+
+
+def _colour(stream: TextIO) -> bool:
+    """Whether colour may be written: to a terminal that is not dumb, unless NO_COLOR (no-color.org) is set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Progress:

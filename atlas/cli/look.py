@@ -10,8 +10,10 @@ import typer
 
 from atlas.cli import answers
 from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
+from atlas.cli.picture import Pictures
 
 if TYPE_CHECKING:
+    from atlas.lookup import Table
     from atlas.store.connection import Connection
 
 
@@ -72,15 +74,16 @@ def neuron(
         bool,
         typer.Option("--picture", help="Print the path of a picture: its best images, cut to what it sees."),
     ] = False,
+    pictures: Pictures = False,
 ) -> None:
     """One neuron: its statistics, what it flows to and from, its classes, images and circuits."""
     if picture:
         from atlas import resolve
         from atlas.cli import console
-        from atlas.cli import picture as pictures
+        from atlas.cli import picture as made
 
         with answers.database() as connection:
-            console.answer(str(pictures.of_neuron(connection, resolve.neuron(connection, address))))
+            console.answer(str(made.of_neuron(connection, resolve.neuron(connection, address))))
         return
     parts = {
         "flow, both ways": ("neuron_edges", {"limit": limit or 10}),
@@ -95,6 +98,7 @@ def neuron(
         as_json=as_json,
         browser=browser,
         drawn="neuron_edges",
+        pictured="neuron_images" if pictures else None,
     )
 
 
@@ -103,13 +107,22 @@ def class_(
     as_json: AsJson = False,
     limit: Limit = None,
     browser: Browser = False,
+    pictures: Pictures = False,
 ) -> None:
     """One class: the neurons that tell it apart, its circuits and images."""
     parts = {
         "its circuits": ("circuits_of_class", {"limit": limit or 10}),
         "its images": ("class_images", {"limit": limit or 5}),
     }
-    _thing("class_neurons", {"class": name}, parts, as_json=as_json, browser=browser, limit=limit or 10)
+    _thing(
+        "class_neurons",
+        {"class": name},
+        parts,
+        as_json=as_json,
+        browser=browser,
+        limit=limit or 10,
+        pictured="class_images" if pictures else None,
+    )
 
 
 def image(
@@ -125,17 +138,18 @@ def image(
             "--picture", help="Print the path of a picture: the image as one neuron of each layer sees it."
         ),
     ] = False,
+    pictures: Pictures = False,
     of: OfModel = None,
 ) -> None:
     """One image: what the model says of it, the neurons it is typical of, its circuits, images like it."""
     if picture:
         from atlas import resolve
         from atlas.cli import console
-        from atlas.cli import picture as pictures
+        from atlas.cli import picture as made
 
         with answers.database() as connection:
             model = resolve.model(connection, of)
-            path, neurons = pictures.of_image(connection, resolve.image(connection, name), model)
+            path, neurons = made.of_image(connection, resolve.image(connection, name), model)
             console.note("the whole image, then as " + ", ".join(neurons) + " see it")
             console.answer(str(path))
         return
@@ -143,7 +157,8 @@ def image(
         "neurons it is typical of": ("image_neurons", {"limit": limit or 10}),
         "its circuits": ("image_circuits", {"limit": limit or 5}),
     }
-    _thing("image_by_id", {"image": name}, parts, as_json=as_json, browser=browser)
+    pictured = "image_by_id" if pictures else None
+    _thing("image_by_id", {"image": name}, parts, as_json=as_json, browser=browser, pictured=pictured)
 
 
 def _thing(
@@ -155,8 +170,12 @@ def _thing(
     browser: bool,
     drawn: str | None = None,
     limit: int | None = None,
+    pictured: str | None = None,
 ) -> None:
-    """One thing: its own table, then a table per heading; as JSON its own table and the drawing of ``drawn``."""
+    """One thing: its own table, then a table per heading; as JSON its own table and the drawing of ``drawn``.
+
+    ``pictured`` is the query of those whose images are shown too.
+    """
     from atlas import lookup
 
     with answers.database() as connection:
@@ -173,16 +192,24 @@ def _thing(
             answers.show(replace(table, subgraph=graph), as_json=True)
             return
         answers.show(table)
-        _parts(connection, known, parts)
+        found = {name: table, **_parts(connection, known, parts)}
+        if pictured is not None:
+            from atlas.cli import picture
+
+            picture.show(connection, [(row["image"], row["name"]) for row in found[pictured].rows])
 
 
 def _parts(
     connection: Connection, known: Mapping[str, Any], parts: Mapping[str, tuple[str, Mapping[str, Any]]]
-) -> None:
+) -> dict[str, Table]:
+    """A table per heading; all of them by their queries."""
     from atlas import lookup
 
+    found = {}
     for heading, (query, options) in parts.items():
-        answers.show(lookup.run(connection, query, {**known, **options}), heading=f"\n{heading}")
+        found[query] = lookup.run(connection, query, {**known, **options})
+        answers.show(found[query], heading=f"\n{heading}")
+    return found
 
 
 def register(app: typer.Typer) -> None:

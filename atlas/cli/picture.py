@@ -1,17 +1,52 @@
-"""`atlas neuron A --picture` and `atlas image X --picture`: what neurons see; made once, then found again."""
+"""What neurons see: files made once (``--picture``), and thumbnails in the terminal (``--pictures``)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from atlas import address
+from atlas.cli import answers, console
 from atlas.errors import DataError
 
 if TYPE_CHECKING:
     from atlas.store.connection import Connection
 
+Pictures = Annotated[
+    bool,
+    typer.Option("--pictures", help="Show the images too, in blocks of colour; needs 24-bit colour."),
+]
 SHOWN = 12
+MOST = 24
+EACH = 4
+
+
+def show(connection: Connection, things: Sequence[tuple[str, str]]) -> None:
+    """Thumbnails of things (id, words below): an image's own, of a unit its best image's; a plain box without a file.
+
+    On a terminal that has no 24-bit colour one line says so instead.
+    """
+    if not console.pictures():
+        console.note(
+            "no pictures: standard output is not a terminal with 24-bit colour (COLORTERM=truecolor tells that it is)"
+        )
+        return
+    from atlas import lookup
+    from atlas.cli.jobs import folders
+    from atlas.views import blocks
+
+    things = list(dict.fromkeys(things))[:MOST]
+    units = list(dict.fromkeys(identity for identity, _ in things))
+    if not units:
+        return
+    rows = lookup.run(connection, "top_images", {"units": units, "per": 1, "limit": len(units)}).rows
+    media: Path = folders().media
+    files = {row["unit"]: media / row["thumb"] for row in rows if row["thumb"]}
+    thumbs = [blocks.Thumb(files.get(identity), words) for identity, words in things]
+    console.answer("\n" + blocks.sheet(thumbs, answers.width()).rstrip("\n"))
 
 
 def of_neuron(connection: Connection, neuron: str) -> Path:

@@ -13,6 +13,7 @@ from atlas import address
 from atlas.cli import answers, console
 from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
 from atlas.cli.jobs import Device, opened
+from atlas.cli.picture import Pictures
 from atlas.errors import DataError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def splits(
     map_: Annotated[
         str, typer.Option("--map", help="With --picture: pca, or umap with the extra umap.")
     ] = "pca",
+    pictures: Pictures = False,
     of: OfModel = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -107,7 +109,11 @@ def splits(
         if browser:
             console.answer(answers.browser_link(connection, name, params))
             return
-        _print(connection, name, {**params, **answers.given(limit=limit)}, as_json=as_json, as_csv=as_csv)
+        table = _print(
+            connection, name, {**params, **answers.given(limit=limit)}, as_json=as_json, as_csv=as_csv
+        )
+        if pictures and not (as_json or as_csv):
+            _show_senses(connection, table)
 
 
 def _asked(
@@ -129,13 +135,15 @@ def _asked(
     )
 
 
-def _print(connection: Connection, name: str, params: dict[str, Any], *, as_json: bool, as_csv: bool) -> None:
+def _print(
+    connection: Connection, name: str, params: dict[str, Any], *, as_json: bool, as_csv: bool
+) -> Table:
     from atlas import lookup
 
     table = lookup.run(connection, name, params, draw=as_json)
     answers.show(table, as_json=as_json, as_csv=as_csv)
     if as_json or as_csv:
-        return
+        return table
     if name == "senses_of_neuron":
         for row in table.rows:
             images = lookup.run(connection, "sense_images", {"sense": row["sense"], "limit": SHOWN})
@@ -143,6 +151,23 @@ def _print(connection: Connection, name: str, params: dict[str, Any], *, as_json
     if name == "sense_edges":
         images = lookup.run(connection, "sense_images", {"sense": params["sense"], "limit": SHOWN})
         answers.show(images, heading="\nits most typical images")
+    return table
+
+
+def _show_senses(connection: Connection, table: Table) -> None:
+    """Thumbnails of the senses or neurons in a table: several images of each sense, the best one of each neuron."""
+    from atlas import lookup
+    from atlas.cli import picture
+
+    shown: list[tuple[str, str]] = []
+    senses = [table.params["sense"]] if table.name == "sense_edges" else []
+    senses += [row["sense"] for row in table.rows if "sense" in row]
+    for sense in dict.fromkeys(senses):
+        images = lookup.run(connection, "sense_images", {"sense": sense, "limit": picture.EACH})
+        shown += [(row["image"], f"{sense.rpartition('/')[2]} {row['name']}") for row in images.rows]
+    if not senses:
+        shown = [(row["neuron"], row["neuron"].partition("/")[2]) for row in table.rows if "neuron" in row]
+    picture.show(connection, shown)
 
 
 def _run(connection: Connection, found: str, image: Path | None, device: str) -> Table:

@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 from atlas.lookup import Table
+from atlas.views.markup import columns
 
 GAP = 2
 NARROWEST = 6
@@ -59,7 +60,7 @@ def _numeric(value: Any) -> bool:
 
 
 def _lengths(cells: Cells) -> dict[str, int]:
-    return {name: max(len(name), *map(len, values)) for name, values in cells.items()}
+    return {name: max(map(columns, (name, *values))) for name, values in cells.items()}
 
 
 def _natural(cells: Cells) -> int:
@@ -79,7 +80,20 @@ def _widths(cells: Cells, width: int) -> dict[str, int] | None:
 
 
 def _fold(text: str, width: int) -> list[str]:
-    return wrap(text, width, break_on_hyphens=False) or [""]
+    if columns(text) == len(text):
+        return wrap(text, width, break_on_hyphens=False) or [""]
+    # Wide letters take two columns, which `wrap` does not count.
+    lines = [""]
+    for letter in text:
+        if columns(lines[-1] + letter) > width:
+            lines.append("")
+        lines[-1] += letter
+    return lines
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    blank = " " * (width - columns(text))
+    return blank + text if right else text + blank
 
 
 def _depth(cells: Cells, widths: dict[str, int]) -> int:
@@ -90,14 +104,11 @@ def _grid(cells: Cells, widths: dict[str, int], right: set[str]) -> str:
     def line(texts: Sequence[str]) -> str:
         folded = [_fold(text, widths[name]) for name, text in zip(cells, texts, strict=True)]
         depth = max(map(len, folded))
-        columns = [
-            [
-                f"{piece:{'>' if name in right else '<'}{widths[name]}}"
-                for piece in [*pieces, *[""] * depth][:depth]
-            ]
+        blocks = [
+            [_padded(piece, widths[name], right=name in right) for piece in [*pieces, *[""] * depth][:depth]]
             for name, pieces in zip(cells, folded, strict=True)
         ]
-        return "\n".join((" " * GAP).join(parts).rstrip() for parts in zip(*columns, strict=True))
+        return "\n".join((" " * GAP).join(parts).rstrip() for parts in zip(*blocks, strict=True))
 
     rule = "─" * (sum(widths.values()) + GAP * (len(cells) - 1))
     body = [line(texts) for texts in zip(*cells.values(), strict=True)]
