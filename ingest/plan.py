@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,7 +33,7 @@ from ingest.shards import Shards, Tables
 from ingest.stages import STAGES
 from ingest.store import ActivationStore
 from ingest.thumbnails import write_thumbnails
-from ingest.workers import Bench, Crew, own_crew, pooled_by
+from ingest.workers import LEAST_SHARDS, Bench, Crew, own_crew, pooled_by
 
 Checkpoint = Callable[[str], None]
 CHANCE_FACTOR = 2.0
@@ -85,11 +86,14 @@ def run(
     base = _survey(prepared, folders, store, accuracy, progress)
     at("spooled:activations")
     spools, facts = [base.folder], {"activations": dict(base.run.facts)}
-    for method in prepared.spec.methods:
-        spool = _method(_Stage(prepared, folders, store, progress, checkpoint, crew), method, base.run)
-        at(f"spooled:{method}")
-        spools.append(spool.folder)
-        facts[method] = dict(spool.run.facts)
+    own = None if crew else own_crew(prepared.spec.model.device, prepared.spec.workers)
+    with own or nullcontext():
+        for method in prepared.spec.methods:
+            job = _Stage(prepared, folders, store, progress, checkpoint, crew, own)
+            spool = _method(job, method, base.run)
+            at(f"spooled:{method}")
+            spools.append(spool.folder)
+            facts[method] = dict(spool.run.facts)
     return Result(tuple(spools), store, accuracy, facts)
 
 
@@ -103,6 +107,7 @@ class _Stage:
     progress: Progress
     checkpoint: Checkpoint | None
     crew: Crew | None
+    own: Crew | None
 
 
 def activations(
@@ -114,8 +119,7 @@ def activations(
 ) -> ActivationStore:
     """The activation store of a job, made or taken up."""
     job = ActivationJob(prepared.model, prepared.layers, prepared.images, prepared.spec.passes)
-    folder = store_folder(folders, job.digest)
-
+    folder = folders.work / f"activations-{job.digest[:16]}"
     return activation_pass(
         job,
         folder,
@@ -123,11 +127,6 @@ def activations(
         progress=lambda done, total: progress("activations", done, total),
         elsewhere=None if crew is None else pooled_by(crew, prepared, folders.work, folder, checkpoint),
     )
-
-
-def store_folder(folders: Folders, digest: str) -> Path:
-    """Folder of the activation store with this digest."""
-    return folders.work / f"activations-{digest[:16]}"
 
 
 def check_accuracy(prepared: Prepared, store: ActivationStore) -> float:
@@ -217,7 +216,7 @@ def _method(job: _Stage, method: str, base: RunRecord) -> Spool:
     file = str(keep_job(prepared, store.folder, record.id).relative_to(folders.work))
     shards = Shards(folders.work / f"{method}-{record.id}", job.checkpoint)
     names = [name for phase in stage.phases for name in phase]
-    crew = job.crew or own_crew(prepared.spec.model.device, len(names), prepared.spec.workers)
+    crew = job.crew or (job.own if prepared.spec.workers or len(names) >= LEAST_SHARDS else None)
     if crew is not None:
         record = replace(record, device=crew.name)
         bench = Bench(folders.work, file, method, record.id, stage.queries, shards.folder)

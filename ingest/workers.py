@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing.queues import Queue
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Protocol
 
@@ -66,10 +66,19 @@ class Crew(Protocol):
 
 
 class Processes:
-    """Processes of this machine, one for each entry of ``devices``."""
+    """Processes of this machine, one for each entry of ``devices``, from the first shard to the end of the block."""
 
     def __init__(self, devices: Sequence[str]) -> None:
         self._devices = tuple(devices)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
 
     @property
     def name(self) -> str:
@@ -81,29 +90,23 @@ class Processes:
         self, bench: Bench, phases: Sequence[Sequence[str]], checkpoint: Checkpoint | None
     ) -> Iterator[tuple[str, Tables]]:
         """The shards in order, computed ahead, a phase when the one before is done."""
+        pool = self._started()
         shards = Shards(bench.shards, checkpoint)
-        widest = max((sum(not shards.done(name) for name in names) for names in phases), default=0)
-        context = multiprocessing.get_context("spawn")
-        devices = context.Queue()
-        for device in self._devices:
-            devices.put(device)
-        count = min(len(self._devices), max(1, widest))
-        with ProcessPoolExecutor(count, context, _begin, (devices,)) as pool:
-            try:
-                yield from in_order(
-                    shards, phases, lambda name: pool.submit(_compute, bench, name).result, checkpoint
-                )
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-            finally:
-                devices.close()
+        return in_order(shards, phases, lambda name: pool.submit(_compute, bench, name).result, checkpoint)
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            devices = context.SimpleQueue()
+            for device in self._devices:
+                devices.put(device)
+            self._pool = ProcessPoolExecutor(len(self._devices), context, _begin, (devices,))
+        return self._pool
 
 
-def own_crew(device: str, shards: int, wished: int | None = None) -> Crew | None:
-    """Processes of this machine where they are worth it: not on one GPU, nor for few shards, else one a core."""
-    one = device != "cpu" or shards < LEAST_SHARDS
-    count = wished or (1 if one else min(os.cpu_count() or 1, shards))
+def own_crew(device: str, wished: int | None = None) -> Processes | None:
+    """Processes of this machine where they are worth it: one a core, but not beside a GPU; ``wished`` decides."""
+    count = wished or (os.cpu_count() or 1 if device == "cpu" else 1)
     return Processes([device] * count) if count > 1 else None
 
 
@@ -173,7 +176,7 @@ def _device_name(device: str) -> str:
 _device = "cpu"
 
 
-def _begin(devices: Queue[str]) -> None:
+def _begin(devices: SimpleQueue[str]) -> None:
     """Take a device for this process, and end with the job."""
     global _device  # noqa: PLW0603 - a pool's process has no other place for what its initialiser took
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -170,7 +170,7 @@ def _crew(ray: str | None, device: str, workers: int | None) -> AbstractContextM
 
         return connected(ray, device, workers)
     devices = pick_devices(device)
-    return nullcontext(Processes(devices) if len(devices) > 1 else None)
+    return Processes(devices) if len(devices) > 1 else nullcontext()
 
 
 def build(
