@@ -96,15 +96,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks scale", description=__doc__.split("\n")[0])
     parser.add_argument("step", choices=STEPS)
-    parser.add_argument("--folder", type=Path, required=True, help="where spools, server and figures live")
+    parser.add_argument("--folder", type=Path, help="where spools, server and figures live")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the full size (generate)")
     parser.add_argument("--only", default="", help="comma-separated names of queries (latency)")
     parser.add_argument("--repeats", type=int, default=15, help="questions per query and client (latency)")
     chosen = parser.parse_args(arguments)
-    folder: Path = chosen.folder.absolute()
     if chosen.step == "page":
-        scale_page.write(folder)
+        scale_page.write(chosen.folder)
         return 0
+    if chosen.folder is None:
+        parser.error("--folder is needed")
+    folder: Path = chosen.folder.absolute()
     before = surroundings()
     if chosen.step == "generate":
         found = generate(folder, chosen.scale)
