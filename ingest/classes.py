@@ -6,11 +6,12 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atlas.errors import DataError
+from ingest.builds import ModelSpec, library_of
 from ingest.images import ImageRecord, ImageSet
 
 if TYPE_CHECKING:
@@ -95,6 +96,18 @@ def map_classes(model: VisionModel, images: ImageSet, file: Path | None = None) 
     return _made(names, range(outputs), "sorted folders")
 
 
+def with_texts(spec: ModelSpec, images: ImageSet, file: Path | None) -> ModelSpec:
+    """A CLIP model's spec with the class names that its outputs shall stand for; any other as it is.
+
+    The names of ``file``, or those of the folders. Raises DataError for a file that cannot be read.
+    """
+    if library_of(spec.model) != "clip" or spec.texts is not None:
+        return spec
+    if file is not None:
+        return replace(spec, texts=tuple(names[-1] for names in _read(file, None)))
+    return spec if images.numbered or not images.folders else replace(spec, texts=images.folders)
+
+
 def _numbered(model: VisionModel, images: ImageSet, file: Path | None) -> ClassMap:
     """Classes of data that labels them by numbers: number i is output i, named by file or weights if at all."""
     count, outputs = len(images.folders), model.outputs
@@ -137,8 +150,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
-def _read(file: Path, outputs: int) -> list[tuple[str, ...]]:
-    """Per output its names, the one to show last."""
+def _read(file: Path, outputs: int | None) -> list[tuple[str, ...]]:
+    """Per output its names, the one to show last; as many as there are where ``outputs`` is None."""
     try:
         text = file.read_text(encoding="utf-8")
         lines = _from_json(text) if text.lstrip().startswith(("[", "{")) else _from_lines(text)
@@ -149,7 +162,7 @@ def _read(file: Path, outputs: int) -> list[tuple[str, ...]]:
             expected="one name a line in the order of outputs, or a JSON list or object",
             got=f"{type(error).__name__}: {error}",
         ) from error
-    if len(lines) != outputs:
+    if outputs is not None and len(lines) != outputs:
         raise DataError(
             "the class file does not fit the model",
             where=file,

@@ -10,7 +10,6 @@ number, the factor itself; 100 if left out), and in its metadata ``classes``, a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,16 @@ from typing import Any
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from atlas.errors import ModelError
 from ingest.checkpoints import check_finite, weights_digest
+from ingest.factories import Transform
 from ingest.models import VisionModel
 from ingest.segments import Trace
+from ingest.zero_shot import Head, ZeroShot, load_whole
 
-INSTALL = "pip install 'circuit-atlas[clip]'"
 SCALE = 100.0
-Transform = Callable[[Image.Image], Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,31 +43,6 @@ class ClipSpec:
     device: str = "cpu"
 
 
-@dataclass(frozen=True)
-class Head:
-    """Text embeddings (K, D), unit rows, their class names, and the logit scale."""
-
-    text: Tensor
-    classes: tuple[str, ...]
-    scale: float
-
-
-class ZeroShot(nn.Module):
-    """An image tower with a fixed head; images (B, 3, H, W) → logits (B, K)."""
-
-    def __init__(self, visual: nn.Module, head: Head) -> None:
-        super().__init__()
-        self.visual = visual
-        self.head = nn.Linear(head.text.shape[1], head.text.shape[0], bias=False)
-        self.head.weight = nn.Parameter(head.scale * head.text, requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        v = self.visual(x)
-        logits: Tensor = self.head(v / v.norm(dim=-1, keepdim=True))
-        return logits
-
-
 def load_clip(spec: ClipSpec) -> VisionModel:
     """An open_clip image tower with the head of a file.
 
@@ -81,25 +55,9 @@ def load_clip(spec: ClipSpec) -> VisionModel:
 def load_tower(name: str, pretrained: str | None) -> tuple[nn.Module, Transform]:
     """The image tower (B, 3, H, W) → (B, D) of an open_clip model, and its transform.
 
-    Parameters
-    ----------
-    pretrained : a tag of open_clip, a file of weights, or None for random ones.
-
-    Raises ModelError without open_clip, or for a name or weights it does not know.
+    Parameters and errors as :func:`ingest.zero_shot.load_whole`.
     """
-    try:
-        import open_clip
-    except ImportError as error:
-        raise ModelError("open_clip is not installed", where=name, next_step=f"`{INSTALL}`") from error
-    try:
-        model, _, transform = open_clip.create_model_and_transforms(name, pretrained=pretrained)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise ModelError(
-            "open_clip cannot load this model",
-            where=f"{name} {pretrained}",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            next_step="`python -c 'import open_clip; print(open_clip.list_pretrained())'`",
-        ) from error
+    model, transform = load_whole(name, pretrained)
     return model.visual.eval().requires_grad_(False), transform
 
 

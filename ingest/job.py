@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from atlas.address import Root, image_id_of_file
 from atlas.errors import DataError
 from ingest.activations import PassSpec
-from ingest.classes import map_classes
+from ingest.classes import map_classes, with_texts
 from ingest.images import ImageBatches, ImageRecord, ImageSet, common_size, decode, halves, scan_images
 from ingest.layers import LayerSpec, choose_layers
 from ingest.methods.cla_job import ClaParameters
@@ -134,6 +134,7 @@ def prepare(spec: IngestSpec) -> Prepared:
     Raises ModelError or DataError for whatever cannot be used.
     """
     images = scan_images(spec.data, name=spec.dataset)
+    spec = replace(spec, model=with_texts(spec.model, images, spec.classes))
     model = load_model(spec.model, lambda: common_size(images.images))
     layers = choose_layers(model, spec.layers)
     classes = map_classes(model, images, spec.classes)

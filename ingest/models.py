@@ -1,46 +1,22 @@
-"""Models: a torchvision classifier by name, or your own by ``package.module:factory`` and a checkpoint."""
+"""Models: by a library's name, or your own by ``package.module:factory`` and a checkpoint; loaded, checked, traced."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
-from pathlib import Path
-from typing import Any
 
 import torch
-import torchvision
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from atlas.errors import ModelError
+from ingest.builds import RANDOM, Built, library_of, random_seed
+from ingest.builds import ModelSpec as ModelSpec
 from ingest.checkpoints import check_finite, load_into, read_checkpoint, weights_digest
-from ingest.factories import Transform, UnitScale, call_factory, seeded, unit_scale
+from ingest.factories import Transform, UnitScale, call_factory, unit_scale
+from ingest.libraries import BUILDERS
 from ingest.segments import OUTPUT, Trace
-
-Built = tuple[nn.Module, Transform | None, str, tuple[str, ...] | None]
-RANDOM = "random"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Which model, with which weights, where."""
-
-    model: str
-    """Name of a torchvision classifier, or ``package.module:factory``."""
-    weights: str | None = None
-    """Name in the model's weights enum, ``DEFAULT``, or ``random:SEED``."""
-    checkpoint: Path | None = None
-    seed: int = 0
-    """Of the random weights where neither ``weights`` nor ``checkpoint`` is given."""
-    device: str = "cpu"
-    image_size: tuple[int, int] | None = None
-    """(height, width) of the model's input: for a factory without a transform, or where a model of a library
-    shall see other sizes than it was made for."""
+from ingest.torchvision_models import build_torchvision
 
 
 @dataclass(frozen=True)
@@ -80,26 +56,25 @@ def load_model(spec: ModelSpec, size: Callable[[], tuple[int, int]] | None = Non
         used, weights that are not finite, or a module that cannot be traced.
     """
     device = _device(spec.device)
-    own = ":" in spec.model
-    module, transform, source, categories = _build_own(spec) if own else _build_torchvision(spec)
-    check_finite(module, where=source)
-    module = module.eval().requires_grad_(False)
+    built = _build(spec)
+    check_finite(built.module, where=built.source)
+    module, transform = built.module.eval().requires_grad_(False), built.transform
     digest = weights_digest(module)
     if transform is None:
         known = spec.image_size or (size() if size else None)
         transform = unit_scale(module, known, spec.model)
     shape = _input_shape(transform, spec)
     trace = Trace(module.to(device), shape)
-    if own:
+    if ":" in spec.model:
         _check_trace(module, trace, shape, spec)
     return VisionModel(
-        name=spec.model.rpartition(":")[2],
+        name=spec.model.rpartition(":")[2].rstrip("/").rpartition("/")[2],
         module=module,
         transform=transform,
         transform_text=" ".join(repr(transform).split()),
         digest=digest,
-        source=source,
-        categories=categories,
+        source=built.source,
+        categories=built.categories,
         outputs=trace.outputs,
         input_shape=shape,
         trace=trace,
@@ -123,124 +98,26 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _build_torchvision(spec: ModelSpec) -> Built:
-    known = list_models(module=torchvision.models)
-    if spec.model not in known:
-        close = difflib.get_close_matches(spec.model, known, n=3)
-        raise ModelError(
-            "no torchvision classifier of this name",
-            where=spec.model,
-            next_step=f"closest: {', '.join(close) or 'none'}; your own is --model package.module:factory",
-        )
-    enum = get_model_weights(spec.model)
-    transform = _sized(enum.DEFAULT.transforms, spec)
-    if spec.checkpoint is not None:
-        if spec.weights is not None:
-            raise ModelError("both weights and a checkpoint", where=spec.model, next_step="give one of them")
-        state = read_checkpoint(spec.checkpoint)
-        fitting = _fitting(spec.model, state) | _input_arguments(spec)
-        module = seeded(lambda: _bare(spec.model, **fitting), 0)
-        load_into(module, state, where=spec.checkpoint.name)
-        return module, transform, f"checkpoint:{spec.checkpoint.name}", None
-    seed = _random_seed(spec)
-    if seed is not None:
-        module = seeded(lambda: _bare(spec.model, **_input_arguments(spec)), seed)
-        return module, transform, f"{RANDOM}:{seed}", None
-    weights = _weights(enum, spec)
-    try:
-        module = get_model(spec.model, weights=weights, **_input_arguments(spec))
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise ModelError(
-            "the weights could not be downloaded",
-            where=weights.url,
-            got=f"{type(error).__name__}: {error}",
-            expected=f"the file or a copy of it in {torch.hub.get_dir()}/checkpoints",
-            next_step="check the network, or download the file elsewhere and pass it as --checkpoint",
-        ) from error
-    names = tuple(weights.meta.get("categories", ())) or None
-    return module, _sized(weights.transforms, spec), f"torchvision:{weights}", names
-
-
-def _sized(transforms: Callable[..., Any], spec: ModelSpec) -> Transform:
-    """The transform of torchvision weights, for another input size where one is asked for."""
-    made = transforms()
-    if spec.image_size is not None:
-        made.resize_size = [round(max(spec.image_size) * made.resize_size[0] / made.crop_size[0])]
-        made.crop_size = list(spec.image_size)
-    transform: Transform = made
-    return transform
-
-
-def _input_arguments(spec: ModelSpec) -> dict[str, Any]:
-    """What a torchvision builder must know of an input size: ViT one number, MaxViT both."""
-    if spec.image_size is None:
-        return {}
-    if spec.model.startswith("vit_"):
-        return {"image_size": spec.image_size[0]}
-    return {"input_size": spec.image_size} if spec.model.startswith("maxvit") else {}
-
-
-def _random_seed(spec: ModelSpec) -> int | None:
-    """The seed of random weights, or None where weights are named."""
-    if spec.weights is None:
-        return spec.seed
-    kind, _, seed = spec.weights.partition(":")
-    if kind != RANDOM:
-        return None
-    if not seed:
-        return spec.seed
-    if not seed.isdecimal():
-        raise ModelError("not a seed", where=spec.weights, expected="random:SEED", got=repr(seed))
-    return int(seed)
-
-
-def _weights(enum: type[WeightsEnum], spec: ModelSpec) -> WeightsEnum:
-    name = str(spec.weights).rpartition(".")[2]
-    if name not in enum.__members__:
-        raise ModelError(
-            "no such weights",
-            where=f"{spec.model} {spec.weights}",
-            expected=", ".join([*enum.__members__, "random:SEED"]),
-            got=spec.weights,
-        )
-    member: WeightsEnum = enum[name]
-    return member
-
-
-def _bare(name: str, **kwargs: Any) -> nn.Module:
-    with warnings.catch_warnings():
-        # GoogLeNet and Inception announce a change of their default initialisation.
-        warnings.simplefilter("ignore", FutureWarning)
-        module: nn.Module = get_model(name, weights=None, **kwargs)
-    return module
-
-
-def _fitting(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
-    """Arguments with which a torchvision builder fits a checkpoint: classes of the head, auxiliary heads."""
-    with torch.device("meta"):
-        model = _bare(name)
-    head, size = [(n, p.shape[0]) for n, p in model.named_parameters() if p.dim() == 1][-1]
-    found: dict[str, Any] = {}
-    if head in state and state[head].dim() == 1 and state[head].shape[0] != size:
-        found["num_classes"] = state[head].shape[0]
-    if "aux_logits" in inspect.signature(type(model)).parameters:
-        found["aux_logits"] = any(n.lower().startswith("aux") for n in state)
-    return found
+def _build(spec: ModelSpec) -> Built:
+    library = library_of(spec.model)
+    if library is None:
+        return _build_own(spec) if ":" in spec.model else build_torchvision(spec)
+    return BUILDERS[library](spec)
 
 
 def _build_own(spec: ModelSpec) -> Built:
     if spec.weights is not None and not spec.weights.startswith(RANDOM):
         raise ModelError(
-            "weights by name belong to torchvision models",
+            "weights by name belong to models of a library",
             where=spec.model,
             expected="--checkpoint FILE, or the factory's own weights",
             got=spec.weights,
         )
-    module, transform = call_factory(spec.model, _random_seed(spec) or 0)
+    module, transform = call_factory(spec.model, random_seed(spec) or 0)
     if spec.checkpoint is None:
-        return module, transform, f"factory:{spec.model}", None
+        return Built(module, transform, f"factory:{spec.model}")
     load_into(module, read_checkpoint(spec.checkpoint), where=spec.checkpoint.name)
-    return module, transform, f"checkpoint:{spec.checkpoint.name}", None
+    return Built(module, transform, f"checkpoint:{spec.checkpoint.name}")
 
 
 def _input_shape(transform: Transform, spec: ModelSpec) -> tuple[int, int, int]:

@@ -150,11 +150,12 @@ def reopen_job(work: Path, facts: Mapping[str, Any], device: str) -> Prepared:
 def _spec(kept: Mapping[str, Any], device: str) -> IngestSpec:
     model = dict(kept["model"])
     checkpoint = model.pop("checkpoint")
-    size = model.pop("image_size")
+    size, texts = model.pop("image_size"), model.pop("texts", None)
     model |= {
         "device": device,
         "checkpoint": None if checkpoint is None else Path(checkpoint),
         "image_size": None if size is None else (int(size[0]), int(size[1])),
+        "texts": None if texts is None else tuple(texts),
     }
     gcc = dict(kept["gcc"])
     thresholds = Thresholds(**gcc.pop("thresholds"))

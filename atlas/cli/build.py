@@ -23,11 +23,21 @@ MOST_RELATIONSHIPS = 50_000_000
 
 
 def ingest(
-    model: Annotated[str, typer.Option("--model", help="torchvision classifier, or package.module:factory.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of images, best with one folder per class.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="torchvision name, timm:NAME, clip:ARCH, hf:FOLDER, or package.module:factory."
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", help="Folder of images, best with one per class, or of tar, Parquet or Arrow shards."
+        ),
+    ],
     weights: Annotated[
         str | None,
-        typer.Option("--weights", help="Name of torchvision weights (default DEFAULT), or random:SEED."),
+        typer.Option("--weights", help="Name of the library's weights (default DEFAULT), or random:SEED."),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -113,6 +123,7 @@ def ingest(
 ) -> None:
     """Build an atlas of a model from a folder of images. Run again, it goes on where it was cut."""
     from ingest.activations import PassSpec
+    from ingest.builds import default_weights
     from ingest.devices import pick_devices
     from ingest.job import IngestSpec, Sides, read_groups
     from ingest.methods.cla_job import ClaParameters
@@ -128,8 +139,8 @@ def ingest(
         from atlas.cli.scopes import asked
 
         scopes = f"{scopes},{asked(scope)}"
-    if weights is None and checkpoint is None and ":" not in model:
-        weights = "DEFAULT"
+    if weights is None and checkpoint is None:
+        weights = default_weights(model)
     spec = IngestSpec(
         # Beside a cluster this process only merges, on what it has itself.
         model=ModelSpec(model, weights, checkpoint, seed, pick_devices("auto" if ray else device)[0]),
@@ -156,8 +167,15 @@ def ingest(
         cla=ClaParameters(scopes=scopes, screen=screen),
     )
     spec = with_settings(spec, settings or ())
-    with nullcontext() if plan else _crew(ray, device, workers) as crew:
-        build(spec, spool=spool, into_graph=not no_load, plan=plan, yes=yes, quiet=quiet, crew=crew)
+    build(
+        spec,
+        spool=spool,
+        into_graph=not no_load,
+        plan=plan,
+        yes=yes,
+        quiet=quiet,
+        crew=_crew(ray, device, workers),
+    )
 
 
 def _crew(ray: str | None, device: str, workers: int | None) -> AbstractContextManager[Crew | None]:
@@ -166,8 +184,9 @@ def _crew(ray: str | None, device: str, workers: int | None) -> AbstractContextM
     from ingest.workers import Processes
 
     if ray is not None:
-        from ingest.cluster import connected
+        from ingest.cluster import connected, require_ray
 
+        require_ray()
         return connected(ray, device, workers)
     devices = pick_devices(device)
     return Processes(devices) if len(devices) > 1 else nullcontext()
@@ -181,9 +200,9 @@ def build(
     plan: bool = False,
     yes: bool = False,
     quiet: bool = False,
-    crew: Crew | None = None,
+    crew: AbstractContextManager[Crew | None] | None = None,
 ) -> None:
-    """Run a job, print what it found, and load its spools; ``crew`` as `ingest.plan.run` takes it."""
+    """Run a job, print what it found, and load its spools; ``crew`` computes in this process's place."""
     from atlas.lookup import Table
     from atlas.spool import Spool
     from ingest import estimate, evaluation_gcc
@@ -213,7 +232,8 @@ def build(
             next_step="see --plan; narrow it with --layers, --methods or --set, or go on with --yes",
         )
     with console.Progress(quiet=quiet) as progress:
-        result = run(prepared, folders(spool), progress, crew=crew)
+        with crew or nullcontext() as hands:
+            result = run(prepared, folders(spool), progress, crew=hands)
         spools, remarks = list(result.spools), list(result.remarks)
         if "gcc" in spec.methods:
             desk = Desk(prepared, result.store)

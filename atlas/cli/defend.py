@@ -71,6 +71,7 @@ def defend(
     the circuit pruned, and with as many most activated or random neurons pruned. Needs no database.
     """
     from atlas.lookup import Table
+    from ingest.builds import default_weights
     from ingest.clip import ClipSpec
     from ingest.experiments.attack import AttackSpec, prepare_case
     from ingest.experiments.defence import defence_rows
@@ -82,8 +83,8 @@ def defend(
     clip = None
     if clip_head is not None:
         clip = ClipSpec(model, weights or "openai", clip_head, pick_device(device))
-    elif weights is None and checkpoint is None and ":" not in model:
-        weights = "DEFAULT"
+    elif weights is None and checkpoint is None:
+        weights = default_weights(model)
     spec = AttackSpec(
         model=ModelSpec(model, weights, checkpoint, seed, pick_device(device)),
         clean=clean,

@@ -35,9 +35,7 @@ def layers(
     of: OfModel = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model", help="A model that is not in the atlas: torchvision name or package.module:factory."
-        ),
+        typer.Option("--model", help="A model that is not in the atlas, as `atlas ingest` takes it."),
     ] = None,
     globs: Annotated[
         str | None, typer.Option("--layers", help="With --model: comma-separated globs on traced names.")

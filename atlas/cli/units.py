@@ -38,12 +38,13 @@ def units(
     otherwise.
     """
     from atlas.lookup import Table
+    from ingest.builds import default_weights
     from ingest.experiments.known_units import UnitsSpec, find_units, read_units
     from ingest.models import ModelSpec
     from ingest.plan import pick_device
 
-    if weights is None and checkpoint is None and ":" not in model:
-        weights = "DEFAULT"
+    if weights is None and checkpoint is None:
+        weights = default_weights(model)
     expected = read_units(expect)
     if expect == "inceptionv1-car" and ":" not in model:
         console.note(

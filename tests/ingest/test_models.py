@@ -265,7 +265,7 @@ def test_weights_that_are_not_finite_are_refused(factories: str, tmp_path: Path)
         (ModelSpec("{}:number"), "the model factory returns something else"),
         (ModelSpec("{}:odd_transform"), "expected a tensor (C, H, W), got (4,)"),
         (ModelSpec("{}:bare"), "the model has no transform and its input size is unknown"),
-        (ModelSpec("{}:bare", weights="DEFAULT"), "weights by name belong to torchvision models"),
+        (ModelSpec("{}:bare", weights="DEFAULT"), "weights by name belong to models of a library"),
         (ModelSpec("{}:Noise", image_size=(8, 8)), "the traced model departs from the model"),
         (ModelSpec("{}:bare", image_size=(2, 2)), "the model's forward pass fails"),
     ],
