@@ -126,7 +126,8 @@ def run_facts(numbers: Mapping[str, float], steps: int) -> dict[str, Any]:
     if error > WARNED or over > WARNED:
         remarks.append(
             f"GIG: the completeness error is {error:.1%} of Σ|GIG| on average and over {WARNED:.0%} for "
-            f"{over:.1%} of targets; more steps (--set gig.steps={2 * steps}) make it smaller"
+            f"{over:.1%} of targets; more steps (--set gig.steps={2 * steps}) make it smaller, and so does "
+            "--set gig.residual=true where a LayerNorm reads the layer, which turns sharply near zero"
         )
     return {
         "vectors": int(numbers.get("vectors", 0)),
