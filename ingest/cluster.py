@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -48,21 +49,23 @@ def connected(address: str, device: str = AUTO, processes: int | None = None) ->
     ------
     ModelError : Ray is not installed. StoreError : no cluster there, or none of its machines has a GPU.
     """
-    ray = _ray()
+    ray = require_ray()
     _probe(address)
     options: dict[str, Any] = {"include_dashboard": False, "num_cpus": processes or os.cpu_count()}
     if address == LOCAL:
         options["object_store_memory"] = OBJECTS
     else:
         options = {}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="error", **options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise _no_cluster(address, str(error)) from error
-    try:
-        yield RayCrew(ray, _device(ray, device, address))
-    finally:
-        ray.shutdown()
+    # Ray tells of deaths on standard output, which is for answers.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="error", **options)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise _no_cluster(address, str(error)) from error
+        try:
+            yield RayCrew(ray, _device(ray, device, address))
+        finally:
+            ray.shutdown()
 
 
 class RayCrew:
@@ -72,7 +75,6 @@ class RayCrew:
         self._ray = ray
         self._cuda = device.startswith("cuda")
         self._device = device
-        # As many gigabytes or places as a task needs is known to nobody; a core or a GPU each is what is counted.
         self._task = ray.remote(num_cpus=1, num_gpus=int(self._cuda), max_retries=RETRIES)(_task)
 
     @property
@@ -137,9 +139,11 @@ def _task(bench: Bench, device: str, name: str, folder: str, code: str) -> None:
         compute(bench, device, name)
 
 
-def _ray() -> Any:
+def require_ray() -> Any:
+    """Ray, which is an extra. Raises ModelError with the line that installs it."""
     # Read when Ray is imported and by the processes it starts; an atlas reports nothing to anybody.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # A task without a GPU is left what the machine shows it, as Ray will do by itself.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray

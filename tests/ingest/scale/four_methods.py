@@ -110,9 +110,9 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 def spools(home: Path) -> list[Spool]:
-    """What a job left, in the order in which it is loaded."""
+    """What a job left whole, in the order in which it is loaded."""
     order = ("activations", *METHODS)
-    found = [Spool.open(path) for path in (home / "spools").iterdir()]
+    found = [Spool.open(path) for path in (home / "spools").iterdir() if path.suffix != ".part"]
     return sorted(found, key=lambda spool: order.index(spool.run.method))
 
 

@@ -67,9 +67,15 @@ def crew(deaths: Path) -> Iterator[RayCrew]:
 
 @pytest.mark.slow
 def test_the_same_as_one_process_though_workers_are_killed(
-    crew: RayCrew, deaths: Path, whole: Path, data: Path, tmp_path: Path
+    crew: RayCrew,
+    deaths: Path,
+    whole: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run(prepare(spec(data)), folders(tmp_path), quiet, crew=crew)
+    assert capsys.readouterr().out == ""
     assert {path.name for path in deaths.iterdir()} == {str(n) for n in DEATHS}
     assert differences(whole, tmp_path) == []
     assert {spool.run.device for spool in spools(tmp_path)[1:]} == {"ray, 2 x cpu"}
@@ -122,7 +128,7 @@ def test_no_cluster_is_one_clear_error(address: str) -> None:
 
 def test_an_atlas_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
-    cluster._ray()
+    cluster.require_ray()
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     lib = importlib.import_module("ray._common.usage.usage_lib")
     assert not lib.usage_stats_enabled()
