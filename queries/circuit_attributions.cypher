@@ -11,9 +11,11 @@
 //   share: float — score / Σ score over all sources of the target
 // key: source, target
 // cost: lookup
-MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(a:Neuron)
-MATCH (a)-[r:ATTRIBUTES_TO]->(b:Neuron)<-[:INCLUDES]-(c)
-WHERE r.scope = c.target AND r.run = c.run AND r.hops = 1
+MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(n:Neuron)
+WITH c, collect(n) AS members, c.target AS scope
+// By the index on scope: a popular neuron has edges in thousands of scopes.
+MATCH (a:Neuron)-[r:ATTRIBUTES_TO {scope: scope}]->(b:Neuron)
+WHERE a IN members AND b IN members AND r.run = c.run AND r.hops = 1
 RETURN a.id AS source, b.id AS target, r.score AS score, r.contrast AS contrast, r.share AS share
 ORDER BY score DESC, source, target
 LIMIT $limit

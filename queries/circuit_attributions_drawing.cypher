@@ -10,9 +10,11 @@
 // key: source, target
 // cost: lookup
 // draws: circuit_attributions
-MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(a:Neuron)
-MATCH edge = (a)-[r:ATTRIBUTES_TO]->(b:Neuron)
-WHERE r.scope = c.target AND r.run = c.run AND r.hops = 1 AND EXISTS { (b)<-[:INCLUDES]-(c) }
+MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(n:Neuron)
+WITH c, collect(n) AS members, c.target AS scope
+// By the index on scope: a popular neuron has edges in thousands of scopes.
+MATCH edge = (a:Neuron)-[r:ATTRIBUTES_TO {scope: scope}]->(b:Neuron)
+WHERE a IN members AND b IN members AND r.run = c.run AND r.hops = 1
 RETURN a.id AS source, b.id AS target, edge
 ORDER BY r.score DESC, source, target
 LIMIT $limit

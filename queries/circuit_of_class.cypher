@@ -14,10 +14,12 @@
 //   circuit: string — circuit id
 // key: source, target
 // cost: lookup
-MATCH (:Class {id: $class})<-[:EXPLAINS]-(c:Circuit {method: "cla", variant: $variant})-[:INCLUDES]->(a:Neuron)
-WHERE $model IS NULL OR a.model = $model
-MATCH (a)-[r:ATTRIBUTES_TO]->(b:Neuron)<-[:INCLUDES]-(c)
-WHERE r.scope = $class AND r.run = c.run AND r.hops = 1
+MATCH (:Class {id: $class})<-[:EXPLAINS]-(c:Circuit {method: "cla", variant: $variant})-[:INCLUDES]->(n:Neuron)
+WHERE $model IS NULL OR n.model = $model
+WITH c, collect(n) AS members
+// By the index on scope: a popular neuron has edges in thousands of scopes.
+MATCH (a:Neuron)-[r:ATTRIBUTES_TO {scope: $class}]->(b:Neuron)
+WHERE a IN members AND b IN members AND r.run = c.run AND r.hops = 1
 RETURN a.id AS source, b.id AS target, r.score AS score, r.contrast AS contrast, r.share AS share, c.id AS circuit
 ORDER BY score DESC, source, target
 LIMIT $limit

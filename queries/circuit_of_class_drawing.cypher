@@ -12,10 +12,12 @@
 // key: source, target
 // cost: lookup
 // draws: circuit_of_class
-MATCH (:Class {id: $class})<-[:EXPLAINS]-(c:Circuit {method: "cla", variant: $variant})-[:INCLUDES]->(a:Neuron)
-WHERE $model IS NULL OR a.model = $model
-MATCH edge = (a)-[r:ATTRIBUTES_TO]->(b:Neuron)
-WHERE r.scope = $class AND r.run = c.run AND r.hops = 1 AND EXISTS { (b)<-[:INCLUDES]-(c) }
+MATCH (:Class {id: $class})<-[:EXPLAINS]-(c:Circuit {method: "cla", variant: $variant})-[:INCLUDES]->(n:Neuron)
+WHERE $model IS NULL OR n.model = $model
+WITH c, collect(n) AS members
+// By the index on scope: a popular neuron has edges in thousands of scopes.
+MATCH edge = (a:Neuron)-[r:ATTRIBUTES_TO {scope: $class}]->(b:Neuron)
+WHERE a IN members AND b IN members AND r.run = c.run AND r.hops = 1
 RETURN a.id AS source, b.id AS target, edge
 ORDER BY r.score DESC, source, target
 LIMIT $limit

@@ -12,9 +12,11 @@
 //   weakest: string — the target with the smallest part
 // key: from_layer, to_layer
 // cost: lookup
-MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(a:Neuron)
-MATCH (a)-[r:ATTRIBUTES_TO]->(b:Neuron)<-[:INCLUDES]-(c)
-WHERE r.scope = c.target AND r.run = c.run AND r.hops = 1
+MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(n:Neuron)
+WITH c, collect(n) AS members, c.target AS scope
+// By the index on scope: a popular neuron has edges in thousands of scopes.
+MATCH (a:Neuron)-[r:ATTRIBUTES_TO {scope: scope}]->(b:Neuron)
+WHERE a IN members AND b IN members AND r.run = c.run AND r.hops = 1
 WITH a.layer AS from_layer, b, sum(r.share) AS share, sum(r.score) AS score, count(r) AS edges
 ORDER BY share, b.id
 WITH from_layer, b.layer AS to_layer, avg(share) AS share, sum(score) AS score, sum(edges) AS edges,

@@ -29,6 +29,8 @@ INDEXES: tuple[Index, ...] = (
     Index("concept_layer", "range", ("Concept",), ("layer",)),
     Index("circuit_target", "range", ("Circuit",), ("target",)),
     Index("drives_circuit", "range", ("DRIVES",), ("circuit",), relationship=True),
+    Index("attributes_scope", "range", ("ATTRIBUTES_TO",), ("scope",), relationship=True),
+    Index("contributes_scope", "range", ("CONTRIBUTES_TO",), ("scope",), relationship=True),
     Index("atlas_text", "fulltext", ("Model", "Layer", "Class", "Image", "Concept"), ("name", "label")),
     Index("concept_vector", "vector", ("Concept",), ("vector",)),
 )
