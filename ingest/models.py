@@ -155,3 +155,12 @@ def _check_trace(module: nn.Module, trace: Trace, shape: tuple[int, int, int], s
             got=f"a difference of {(expected - got).abs().max().item():.3g}",
             next_step="move branches on values, random numbers and forward hooks out of the model",
         )
+    alone = trace.values(x[:1], [OUTPUT])[OUTPUT]
+    if not torch.allclose(alone, got[:1], rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise ModelError(
+            "the result of an image depends on the others of its batch",
+            where=spec.model,
+            expected="equal logits alone and beside another image",
+            got=f"a difference of {(alone - got[:1]).abs().max().item():.3g}",
+            next_step="take statistics over the batch out of the forward pass",
+        )

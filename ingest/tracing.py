@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torchvision.models.vision_transformer import EncoderBlock
 
@@ -24,6 +23,7 @@ from atlas.errors import ModelError
 from ingest.exporting import export
 from ingest.functionalise import drop_unused, functionalise
 from ingest.operations import called
+from ingest.probing import kind_of, shapes_of
 from ingest.untraced import WHOLE, blame, one_input
 
 
@@ -163,18 +163,19 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> TracedGraph:
     drop_unused(graph)
     _open_class_tokens(graph, tracer)
     output = next(n for n in graph.nodes if n.op == "output").args[0]
-    shapes = _shapes(inner, graph, input_shape)
+    shapes = shapes_of(inner, graph, input_shape)
     if not isinstance(output, fx.Node) or len(shapes.get(output.name, ())) != 1:
         got = (
             shapes.get(output.name, "no such tensor")
             if isinstance(output, fx.Node)
-            else type(output).__name__
+            else type(output).__name__.removeprefix("immutable_")
         )
         raise ModelError(
             "the model does not return logits",
             where=type(module).__name__,
             expected="one tensor (B, outputs)",
             got=got,
+            next_step="wrap it in a module whose forward returns the logits alone",
         )
     alive = _ancestors(output)
     names = {name: node for name, node in tracer.names.items() if node in alive}
@@ -186,7 +187,7 @@ def _exported(
     inner: nn.Module, tracer: PathTracer, input_shape: tuple[int, int, int], error: Exception
 ) -> fx.Graph:
     """The graph by one real run; ``error`` is why there is none by symbolic tracing."""
-    dtype, device = _kind(inner)
+    dtype, device = kind_of(inner)
     example = torch.zeros(2, *input_shape, dtype=dtype, device=device)
     try:
         found = export(inner, example)
@@ -196,12 +197,6 @@ def _exported(
     tracer.owners = dict(found.owners)
     tracer.name_operations(found.graph, inner)
     return found.graph
-
-
-def _kind(module: nn.Module) -> tuple[torch.dtype, torch.device]:
-    """Precision and place of a module's numbers."""
-    first = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    return first.dtype, first.device
 
 
 def _ancestors(node: fx.Node) -> set[str]:
@@ -249,40 +244,3 @@ def _open_class_tokens(graph: fx.Graph, tracer: PathTracer) -> None:
             joined = graph.call_function(torch.cat, ([first, rest], 1))
         node.replace_all_uses_with(joined, delete_user_cb=lambda user, own=(first, rest): user not in own)
         tracer.names[f"{name}.cls"] = first.name
-
-
-def _shapes(
-    module: nn.Module, graph: fx.Graph, input_shape: tuple[int, int, int]
-) -> dict[str, tuple[int, ...]]:
-    """Shapes without the batch axis, by two runs on fake tensors (batches of 2 and 3, no arithmetic)."""
-    dtype, device = _kind(module)
-    probe = fx.GraphModule(module, graph)
-    found: list[dict[str, torch.Size]] = []
-    for batch in (2, 3):
-        shapes: dict[str, torch.Size] = {}
-
-        class Probe(fx.Interpreter):
-            def run_node(self, n: fx.Node, seen: dict[str, torch.Size] = shapes) -> Any:
-                value = super().run_node(n)
-                if isinstance(value, Tensor):
-                    seen[n.name] = value.shape
-                return value
-
-        try:
-            with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-                Probe(probe).run(torch.empty(batch, *input_shape, dtype=dtype, device=device))
-        except Exception as error:  # any failure of the user's forward
-            raise ModelError(
-                "the model's forward pass fails",
-                where=type(module).__name__,
-                expected=f"it takes an input of shape (B, {', '.join(map(str, input_shape))})",
-                got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-                next_step="check the input size against the model",
-            ) from error
-        found.append(shapes)
-    two, three = found
-    return {
-        name: tuple(shape[1:])
-        for name, shape in two.items()
-        if len(shape) and shape[0] == 2 and three[name] == torch.Size((3, *shape[1:]))
-    }

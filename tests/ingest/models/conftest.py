@@ -23,13 +23,14 @@ from ingest.plan import Folders, run
 
 Ingested = dict[str, Spool]
 Ingest = Callable[..., Ingested]
+OUTPUTS = 1000
+"""Lines of the class file that a job of this session is given."""
 
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two class folders, ``0`` and ``1``, and beside them the names of a thousand outputs."""
+    """Two class folders, ``0`` and ``1``."""
     root = tmp_path_factory.mktemp("pictures")
-    (root / "classes.txt").write_text("\n".join(map(str, range(1000))))
     rng = np.random.default_rng(0)
     for n in range(6):
         folder = root / "images" / str(n % 2)
@@ -40,7 +41,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cheap(model: ModelSpec, data: Path, methods: tuple[str, ...]) -> IngestSpec:
     """A job with the least of everything."""
-    classes = data.parent / "classes.txt"
+    classes = data.parent / f"classes-{OUTPUTS}.txt"
+    classes.write_text("\n".join(map(str, range(OUTPUTS))))
     return IngestSpec(
         model=model,
         data=data,
