@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint chromium docs bench constraints clean
+.PHONY: demo test test-slow lint chromium screenshots docs bench constraints clean
 
 demo: .venv
 	$(BIN)/atlas demo
@@ -24,6 +24,10 @@ chromium:
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
 	  { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || \
 	  { echo "the browser tests need Chromium: install the package chromium, or set CHROMIUM to its path" >&2; exit 1; }
+
+# The README's pictures, of the atlas that `make demo` made.
+screenshots: .venv chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 docs: .venv
 	$(BIN)/python -m atlas.cli.reference

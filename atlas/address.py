@@ -205,6 +205,10 @@ def short_id(prefix: str, *parts: str) -> str:
     return prefix + "".join(digits)
 
 
+PICTURED_BY = {"Neuron": "activations", "Concept": "gig", "Sense": "pure"}
+"""Kinds of units that have a picture, and the method whose run it is of."""
+
+
 def picture_name(run: str, unit: str) -> str:
     """Path below the media folder of the picture of what a unit answers in a run's lists."""
     digest = digest_of([run, unit])[:16]

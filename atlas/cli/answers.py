@@ -78,16 +78,25 @@ def show(table: Table, *, as_json: bool = False, as_csv: bool = False, heading: 
 
 def shorten(table: Table) -> Table:
     """The table with the address root left out of every id, where all of them share one."""
-    cells = [value for row in table.rows for value in row.values() if isinstance(value, str)]
-    roots = {value.split("/")[0] for value in cells if "@" in value.split("/")[0]}
+    cells = [text for row in table.rows for value in row.values() for text in _texts(value)]
+    roots = {text.split("/")[0] for text in cells if "@" in text.split("/")[0]}
     if len(roots) != 1:
         return table
     prefix = f"{roots.pop()}/"
-    rows = tuple(
-        {name: value.removeprefix(prefix) if isinstance(value, str) else value for name, value in row.items()}
-        for row in table.rows
+
+    def short(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [short(item) for item in value]
+        return value.removeprefix(prefix) if isinstance(value, str) else value
+
+    return replace(
+        table, rows=tuple({name: short(value) for name, value in row.items()} for row in table.rows)
     )
-    return replace(table, rows=rows)
+
+
+def _texts(value: Any) -> list[str]:
+    items = value if isinstance(value, list | tuple) else [value]
+    return [item for item in items if isinstance(item, str)]
 
 
 def browser_link(connection: Connection, name: str, params: Mapping[str, Any]) -> str:

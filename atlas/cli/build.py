@@ -114,6 +114,13 @@ def ingest(
     ] = None,
     spool: Annotated[Path | None, typer.Option("--spool", help="Folder for the spools.")] = None,
     no_load: Annotated[bool, typer.Option("--no-load", help="Write the spools, load nothing.")] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures",
+            help="Make the evidence pictures of all units that circuits name now, not when one is asked for.",
+        ),
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print sizes, memory and time, and stop.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Go on with more than 50 million relationships.")
@@ -133,6 +140,8 @@ def ingest(
     from ingest.parameters import with_settings
     from ingest.stages import check_methods
 
+    if pictures and no_load:
+        raise typer.BadParameter("--pictures asks the graph which units circuits name: leave out --no-load")
     chosen = tuple(part.strip() for part in methods.split(",") if part.strip())
     check_methods(chosen)
     if scope:
@@ -171,6 +180,7 @@ def ingest(
         spec,
         spool=spool,
         into_graph=not no_load,
+        pictures=pictures,
         plan=plan,
         yes=yes,
         quiet=quiet,
@@ -197,6 +207,7 @@ def build(
     *,
     spool: Path | None = None,
     into_graph: bool = True,
+    pictures: bool = False,
     plan: bool = False,
     yes: bool = False,
     quiet: bool = False,
@@ -252,6 +263,11 @@ def build(
         console.note(remark)
     if into_graph:
         fill([Spool.open(path) for path in spools], quiet=quiet)
+        if pictures:
+            from atlas.cli import picture
+
+            with answers.database() as connection:
+                picture.make_all(connection, str(prepared.subject.root), quiet=quiet)
     else:
         for path in spools:
             console.answer(str(path))

@@ -96,6 +96,10 @@ def concept(
     as_json: AsJson = False,
     limit: Limit = None,
     browser: Browser = False,
+    picture: Annotated[
+        bool,
+        typer.Option("--picture", help="Print the path of a picture: its best images, cut to what it sees."),
+    ] = False,
     pictures: Pictures = False,
     device: Device = "auto",
 ) -> None:
@@ -105,6 +109,12 @@ def concept(
             from atlas.cli.concept_questions import draw
 
             answers.show(draw(connection, address, image, output, device), as_json=as_json)
+            return
+        if picture:
+            from atlas import resolve
+            from atlas.cli.picture import of_unit
+
+            console.answer(str(of_unit(connection, resolve.concept(connection, address))))
             return
         if browser:
             console.answer(answers.browser_link(connection, "concept_lineage_up", {"concept": address}))

@@ -81,7 +81,7 @@ def neuron(
         from atlas.cli import picture as made
 
         with answers.database() as connection:
-            console.answer(str(made.of_neuron(connection, resolve.neuron(connection, address))))
+            console.answer(str(made.of_unit(connection, resolve.neuron(connection, address))))
         return
     parts = {
         "flow, both ways": ("neuron_edges", {"limit": limit or 10}),

@@ -147,7 +147,7 @@ def _print(
     if name == "senses_of_neuron":
         for row in table.rows:
             images = lookup.run(connection, "sense_images", {"sense": row["sense"], "limit": SHOWN})
-            answers.show(images, heading=f"\n{row['sense']}: its most typical images")
+            answers.show(images, heading=f"\n{_short(row['sense'])}: its most typical images")
     if name == "sense_edges":
         images = lookup.run(connection, "sense_images", {"sense": params["sense"], "limit": SHOWN})
         answers.show(images, heading="\nits most typical images")
@@ -159,15 +159,21 @@ def _show_senses(connection: Connection, table: Table) -> None:
     from atlas import lookup
     from atlas.cli import picture
 
-    shown: list[tuple[str, str]] = []
     senses = [table.params["sense"]] if table.name == "sense_edges" else []
     senses += [row["sense"] for row in table.rows if "sense" in row]
     for sense in dict.fromkeys(senses):
         images = lookup.run(connection, "sense_images", {"sense": sense, "limit": picture.EACH})
-        shown += [(row["image"], f"{sense.rpartition('/')[2]} {row['name']}") for row in images.rows]
+        shown = [(row["image"], row["name"]) for row in images.rows]
+        if not picture.show(connection, shown, heading=_short(sense)):
+            return
     if not senses:
-        shown = [(row["neuron"], row["neuron"].partition("/")[2]) for row in table.rows if "neuron" in row]
-    picture.show(connection, shown)
+        shown = [(row["neuron"], _short(row["neuron"])) for row in table.rows if "neuron" in row]
+        picture.show(connection, shown)
+
+
+def _short(identity: str) -> str:
+    """An address without its root."""
+    return identity.partition("/")[2]
 
 
 def _run(connection: Connection, found: str, image: Path | None, device: str) -> Table:

@@ -86,11 +86,11 @@ def _pages(site: Site, progress: Progress) -> None:
     for done, row in enumerate(layers):
         progress("layers", done, len(layers))
         overview.layer(site, row, [m for m in members if m["layer"] == row["layer"]])
-    lists = {run.model: run.id for run in runs if run.method == "activations"}
-    _units(site, members, lists, progress)
+    site.runs = {(run.model, run.method): run.id for run in runs}
+    _units(site, members, progress)
 
 
-def _units(site: Site, members: Sequence[dict[str, Any]], lists: dict[str, str], progress: Progress) -> None:
+def _units(site: Site, members: Sequence[dict[str, Any]], progress: Progress) -> None:
     split = {row["unit"].rpartition(":")[0] for row in members if row["kind"] == "Sense"}
 
     def ahead(batch: Batch) -> dict[str, Table]:
@@ -108,7 +108,7 @@ def _units(site: Site, members: Sequence[dict[str, Any]], lists: dict[str, str],
                 coming.append(pool.submit(ahead, batches[number + AT_ONCE]))
             for name in names:
                 if kind == "Neuron":
-                    units.neuron(site, name, lists.get(name.split("/")[0]), split=name in split)
+                    units.neuron(site, name, split=name in split)
                 elif kind == "Concept":
                     units.concept(site, name)
                 else:

@@ -104,7 +104,7 @@ def evaluations(site: Site) -> None:
         own = [row for row in answer.table.rows if row["subject"] == subject]
         bars = [
             plots.Bar(_told(row), row["value"], row["low"], row["high"])
-            for row in own
+            for row in sorted(own, key=_order)
             if row["value"] is not None
         ]
         small = [bar for bar in bars if abs(bar.value) <= 1.0]
@@ -124,14 +124,28 @@ def evaluations(site: Site) -> None:
     site.write(page, "Evaluations", "".join(parts))
 
 
-def _told(row: Mapping[str, Any]) -> str:
-    """A metric with the settings that tell it from others of its name."""
+def _settings(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that tell a figure from others of its metric."""
     try:
         settings = json.loads(row["settings"] or "{}")
     except ValueError:
         settings = {}
-    extra = " ".join(f"{k}={v}" for k, v in settings.items() if isinstance(v, str | int | float))
+    return {k: v for k, v in settings.items() if isinstance(v, str | int | float)}
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """A metric with its settings."""
+    extra = " ".join(f"{k}={v}" for k, v in _settings(row).items())
     return f"{row['metric']} {extra}".strip()
+
+
+def _order(row: Mapping[str, Any]) -> tuple[str, list[tuple[str, float, str]]]:
+    """By metric, then by settings, words before numbers, numbers by size."""
+    given = [
+        (k, float("-inf"), v) if isinstance(v, str) else (k, float(v), "")
+        for k, v in sorted(_settings(row).items(), key=lambda item: (not isinstance(item[1], str), item[0]))
+    ]
+    return row["metric"], given
 
 
 def runs(site: Site, found: Sequence[RunInfo]) -> None:

@@ -54,6 +54,8 @@ class Site:
     known: dict[str, str] = field(default_factory=dict)
     root: str = ""
     """Address root that is left out of what is shown; empty where the atlas holds several models."""
+    runs: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Run by model and method."""
     thumbs: dict[str, str | None] = field(default_factory=dict)
     pictured: dict[str, str | None] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from atlas import address
+from atlas.address import PICTURED_BY
 from atlas.lookup import Table
 from atlas.report.site import Answer, Site, facts
 from atlas.views.drawing import shown
@@ -23,7 +24,8 @@ CONCEPT = (
     ("Where it goes", "concept_lineage_up", "concept", 20),
     ("Its largest channels", "concept_neurons", "concept", 12),
 )
-SENSE = (("What feeds it and what it drives", "sense_edges", "sense", 10),)
+# Ten of each kind of evidence.
+SENSE = (("What feeds it and what it drives", "sense_edges", "sense", 40),)
 # What the page of each kind asks: query, rows or None for the query's own number.
 ASKED: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "Neuron": (
@@ -50,16 +52,12 @@ def ahead(site: Site, kind: str, units: Sequence[str], split: Sequence[str] = ()
     return found
 
 
-def neuron(site: Site, unit: str, run: str | None, *, split: bool = False) -> None:
-    """The page of a neuron; ``split`` if it has senses.
-
-    ``run`` is that of the activations, whose evidence picture is shown if it was made.
-    """
+def neuron(site: Site, unit: str, *, split: bool = False) -> None:
+    """The page of a neuron; ``split`` if it has senses."""
     page = site.known[unit]
     own = site.ask("neuron_by_address", neuron=unit)
     parts = [facts(own.table.rows[0])] if own.table.rows else []
-    if run is not None:
-        parts.append(_evidence(site, page, unit, run))
+    parts.append(_evidence(site, page, unit, "Neuron"))
     images = site.ask("neuron_images", neuron=unit, limit=SHOWN)
     parts.append(_gallery(site, page, images, "Images it answers most", "value"))
     parts += _tables(site, page, unit, NEURON)
@@ -73,6 +71,7 @@ def concept(site: Site, unit: str) -> None:
     page = site.known[unit]
     own = site.ask("concept_by_address", concept=unit)
     parts = [facts(own.table.rows[0], skip=("vector",))] if own.table.rows else []
+    parts.append(_evidence(site, page, unit, "Concept"))
     images = site.ask("concept_images", concept=unit, limit=SHOWN)
     parts.append(_gallery(site, page, images, "Images that show it", "similarity"))
     parts += _tables(site, page, unit, CONCEPT)
@@ -87,6 +86,7 @@ def sense(site: Site, unit: str) -> None:
     to = site.links(page)(owner)
     words = text(site.short(owner))
     parts = [f'<p>A sense of {f"""<a href="{text(to)}">{words}</a>""" if to else words}.</p>\n']
+    parts.append(_evidence(site, page, unit, "Sense"))
     images = site.ask("sense_images", sense=unit, limit=SHOWN)
     parts.append(_gallery(site, page, images, "Its most typical images", "similarity"))
     parts += _tables(site, page, unit, SENSE)
@@ -116,8 +116,10 @@ def _gallery(site: Site, page: str, answer: Answer, heading: str, scored: str) -
     )
 
 
-def _evidence(site: Site, page: str, unit: str, run: str) -> str:
-    path = site.copied(address.picture_name(run, unit))
+def _evidence(site: Site, page: str, unit: str, kind: str) -> str:
+    """The evidence picture of a unit, if it was made."""
+    run = site.runs.get((unit.split("/")[0], PICTURED_BY[kind]))
+    path = None if run is None else site.copied(address.picture_name(run, unit))
     if path is None:
         return ""
     above = "../" * page.count("/")

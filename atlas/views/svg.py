@@ -22,7 +22,7 @@ SMALL = Spacing()
 LARGE = Spacing(width=196.0, height=74.0, between=120.0, rows=12.0)
 # Many vertices: what stands in the heading is left out of their names.
 TINY = Spacing(width=104.0, height=40.0, between=90.0, rows=6.0)
-GROUPED = Spacing(width=140.0, height=46.0, between=100.0)
+GROUPED = Spacing(width=140.0, height=46.0, between=64.0)
 # Few rows and many columns: cards, words below the picture.
 CARDS = Spacing(width=108.0, height=116.0, between=76.0, rows=12.0, portrait=True)
 FEW_ROWS, MANY_COLUMNS = 10, 5

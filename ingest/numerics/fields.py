@@ -1,7 +1,8 @@
 """Receptive fields of units at one position of a layer.
 
-Notation: x (B, 3, H, W) images, a(x) (B, C, P) a layer's units, p (B,) one position per image, c one channel.
-The field is (B, H, W): the L2 norm over colours of ∂a[c, p]/∂x, in units of the activation per unit of the input.
+Notation: x (B, 3, H, W) images, a(x) (B, C, P) a layer's units, p (B,) one position per image, c one channel,
+v (C,) one direction. The field is (B, H, W): the L2 norm over colours of ∂a[c, p]/∂x, or of ∂(v · a[:, p])/∂x, in
+units of the activation per unit of the input.
 Input × gradient would leave dark pixels out, which a unit can look at all the same.
 """
 
@@ -14,9 +15,9 @@ from torch import Tensor
 
 
 def receptive_fields(
-    units: Callable[[Tensor], Tensor], x: Tensor, positions: Tensor, channel: int | None = None
+    units: Callable[[Tensor], Tensor], x: Tensor, positions: Tensor, channel: int | Tensor | None = None
 ) -> Tensor:
-    """(B, H, W) field of a channel at a position of each image; of all channels together if ``channel`` is None.
+    """(B, H, W) field of a channel, or a direction (C,), at a position of each image; None is all channels' sum.
 
     units : x → a(x) (B, C, P).      positions : (B,) int64.
     With all channels it is zero exactly where nothing at the position depends on the pixel, on this image.
@@ -25,7 +26,11 @@ def receptive_fields(
     with torch.enable_grad():
         a = units(held)
         at = a[torch.arange(len(x), device=a.device), :, positions]
-        (gradient,) = torch.autograd.grad((at if channel is None else at[:, channel]).sum(), held)
+        if isinstance(channel, Tensor):
+            at = at @ channel.to(at)
+        elif channel is not None:
+            at = at[:, channel]
+        (gradient,) = torch.autograd.grad(at.sum(), held)
     field: Tensor = torch.linalg.vector_norm(gradient, dim=1)
     return field
 

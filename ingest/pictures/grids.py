@@ -18,6 +18,7 @@ from atlas.errors import DataError
 from ingest.images import decode
 from ingest.job import Prepared
 from ingest.layers import LayerSpec, to_units
+from ingest.methods.feature_space import feature_space
 from ingest.numerics.fields import boxes, receptive_fields
 from ingest.store_files import disk_errors
 
@@ -28,6 +29,7 @@ LEAST = 12
 DARK = 0.3
 QUALITY = 85
 GREY = (128, 128, 128)
+KEPT = 512
 
 
 @dataclass(frozen=True)
@@ -39,29 +41,89 @@ class Sight:
     y: float
 
 
-def neuron_grid(prepared: Prepared, neuron: str, sights: Sequence[Sight]) -> Image.Image:
-    """The images of a neuron in the order given, :data:`COLUMNS` a row; grey where a file is gone.
+class Inputs:
+    """Transformed inputs of a job's images, by id; the last ones stay at hand."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._records = {record.id: record for record in prepared.images.images}
+        self._kept: dict[str, Tensor | None] = {}
+
+    def __call__(self, image: str) -> Tensor | None:
+        """The input (3, H, W) of an image; None if the data set has none of that id, or its file is gone."""
+        if image not in self._kept:
+            if len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[image] = self._read(image)
+        return self._kept[image]
+
+    def _read(self, image: str) -> Tensor | None:
+        record = self._records.get(image)
+        if record is None:
+            return None
+        try:
+            return self._prepared.model.transform(decode(self._prepared.images.root / record.path))
+        except DataError:
+            return None
+
+
+def neuron_grid(
+    prepared: Prepared, neuron: str, sights: Sequence[Sight], inputs: Inputs | None = None
+) -> Image.Image:
+    """The images of a neuron, or of a sense of it, in this order, :data:`COLUMNS` a row; grey where a file is gone.
 
     Each is the transformed input, cut to the pixels that the neuron's layer sees at that position, and dimmed by the
     neuron's own field. Raises DataError if no file is there.
     """
     address = parse(neuron)
-    layer = next(spec for spec in prepared.layers if spec.name == address.layer)
-    inputs = {i: x for i, sight in enumerate(sights) if (x := _input(prepared, sight.image)) is not None}
-    if not inputs:
+    layer = _layer(prepared, address.layer)
+    gaze = _Gaze(layer, layer.node, int(address.channel or 0))
+    return _grid_of(prepared, gaze, sights, inputs or Inputs(prepared))
+
+
+def concept_grid(
+    prepared: Prepared,
+    concept: str,
+    vector: Sequence[float],
+    sights: Sequence[Sight],
+    inputs: Inputs | None = None,
+) -> Image.Image:
+    """The images of a concept as :func:`neuron_grid`, dimmed by the field of the projection on ``vector`` (C,)."""
+    layer = _layer(prepared, parse(concept).layer)
+    node = feature_space(prepared.model.trace, layer, prepared.spec.gig.space).node
+    gaze = _Gaze(layer, node, torch.tensor(vector, dtype=torch.float32))
+    return _grid_of(prepared, gaze, sights, inputs or Inputs(prepared))
+
+
+@dataclass(frozen=True)
+class _Gaze:
+    """What looks: a channel of the value of a node of a layer, or a direction (C,) of it."""
+
+    layer: LayerSpec
+    node: str
+    along: int | Tensor
+
+
+def _grid_of(prepared: Prepared, gaze: _Gaze, sights: Sequence[Sight], inputs: Inputs) -> Image.Image:
+    found = {i: x for i, sight in enumerate(sights) if (x := inputs(sight.image)) is not None}
+    if not found:
         raise DataError(
             "none of the images is there", where=prepared.images.root, next_step="put the data set back"
         )
-    x = torch.stack([*inputs.values()]).to(prepared.spec.model.device)
-    positions = torch.tensor([position(layer, sights[i], x.shape[2:]) for i in inputs], device=x.device)
-    units = _units(prepared, layer)
+    x = torch.stack([*found.values()]).to(prepared.spec.model.device)
+    positions = torch.tensor([position(gaze.layer, sights[i], x.shape[2:]) for i in found], device=x.device)
+    units = _units(prepared, gaze.layer, gaze.node)
     seen = boxes(receptive_fields(units, x, positions)).tolist()
-    fields = receptive_fields(units, x, positions, int(address.channel or 0)).cpu().numpy()
+    fields = receptive_fields(units, x, positions, gaze.along).cpu().numpy()
     pictures = x.cpu().numpy()
     tiles = [Image.new("RGB", (SIDE, SIDE), GREY) for _ in sights]
-    for n, i in enumerate(inputs):
+    for n, i in enumerate(found):
         tiles[i] = tile(pictures[n], fields[n], seen[n])
     return grid(tiles)
+
+
+def _layer(prepared: Prepared, name: str | None) -> LayerSpec:
+    return next(spec for spec in prepared.layers if spec.name == name)
 
 
 def image_strip(prepared: Prepared, image: str, neurons: Sequence[str]) -> Image.Image:
@@ -69,7 +131,7 @@ def image_strip(prepared: Prepared, image: str, neurons: Sequence[str]) -> Image
 
     Raises DataError if the image's file is gone.
     """
-    own = _input(prepared, image)
+    own = Inputs(prepared)(image)
     if own is None:
         raise DataError(
             "the image's file is not there",
@@ -83,8 +145,8 @@ def image_strip(prepared: Prepared, image: str, neurons: Sequence[str]) -> Image
     tiles = [tile(picture, whole, [0, 0, x.shape[3], x.shape[2]])]
     for neuron in neurons:
         address = parse(neuron)
-        layer = next(spec for spec in prepared.layers if spec.name == address.layer)
-        units, channel = _units(prepared, layer), int(address.channel or 0)
+        layer = _layer(prepared, address.layer)
+        units, channel = _units(prepared, layer, layer.node), int(address.channel or 0)
         with torch.no_grad():
             where = units(x)[:, channel].argmax(1)
         box = boxes(receptive_fields(units, x, where)).tolist()[0]
@@ -158,23 +220,12 @@ def _smooth(field: NDArray[np.float32]) -> NDArray[np.float64]:
     return mean
 
 
-def _units(prepared: Prepared, layer: LayerSpec) -> Callable[[Tensor], Tensor]:
+def _units(prepared: Prepared, layer: LayerSpec, node: str) -> Callable[[Tensor], Tensor]:
     trace = prepared.model.trace
-    start = next(str(node.name) for node in trace.graph.graph.nodes if node.op == "placeholder")
-    segment = trace.segment(start, layer.node)
+    start = next(str(found.name) for found in trace.graph.graph.nodes if found.op == "placeholder")
+    segment = trace.segment(start, node)
 
     def units(x: Tensor) -> Tensor:
         return to_units(segment(x, {}), layer)
 
     return units
-
-
-def _input(prepared: Prepared, image: str) -> Tensor | None:
-    """The transformed input of an image of the data set; None if its file is gone."""
-    record = next((r for r in prepared.images.images if r.id == image), None)
-    if record is None:
-        return None
-    try:
-        return prepared.model.transform(decode(prepared.images.root / record.path))
-    except DataError:
-        return None

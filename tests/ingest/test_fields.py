@@ -27,9 +27,14 @@ def test_a_field_is_what_a_pixel_does_to_the_unit() -> None:
     positions = torch.tensor([2 * 6 + 3, 0])
     field = receptive_fields(units, x, positions)
     one = receptive_fields(units, x, positions, channel=2)
+    direction = torch.tensor([0.5, -1.0, 0.0, 2.0, 0.25], dtype=torch.float64)
+    along = receptive_fields(units, x, positions, channel=direction)
     for b in range(2):
         jacobian = torch.autograd.functional.jacobian(lambda v, b=b: units(v[None])[0, :, positions[b]], x[b])
         assert torch.allclose(one[b], torch.linalg.vector_norm(jacobian[2], dim=0))
+        assert torch.allclose(
+            along[b], torch.linalg.vector_norm(torch.tensordot(direction, jacobian, 1), dim=0)
+        )
         assert torch.allclose(field[b], torch.linalg.vector_norm(jacobian.sum(0), dim=0))
         changed = x[b].clone()
         outside = field[b] == 0

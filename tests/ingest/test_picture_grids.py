@@ -20,8 +20,11 @@ from ingest.layers import choose_layers
 from ingest.pictures.grids import (
     GAP,
     GREY,
+    KEPT,
     SIDE,
+    Inputs,
     Sight,
+    concept_grid,
     grid,
     image_strip,
     neuron_grid,
@@ -58,7 +61,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Any:
         transform=lambda image: torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float() / 255,
     )
     layers = choose_layers(model, "2")  # type: ignore[arg-type]
-    spec = SimpleNamespace(model=SimpleNamespace(device="cpu"))
+    spec = SimpleNamespace(model=SimpleNamespace(device="cpu"), gig=SimpleNamespace(space="post"))
     return SimpleNamespace(images=scan_images(root), model=model, layers=layers, spec=spec)
 
 
@@ -83,6 +86,30 @@ def test_a_missing_file_is_a_grey_tile_and_none_is_an_error(prepared: Any) -> No
     assert picture.getpixel((SIDE + GAP + 5, 5)) == GREY
     with pytest.raises(DataError, match="none of the images is there"):
         neuron_grid(prepared, "net@0123abcd/2/1", [gone])
+
+
+def test_a_direction_along_one_channel_is_that_neuron(prepared: Any) -> None:
+    along = np.zeros(4)
+    along[1] = 1.0
+    concept = concept_grid(prepared, "net@0123abcd/2/c0", along.tolist(), sights(prepared))
+    neuron = neuron_grid(prepared, "net@0123abcd/2/1", sights(prepared), Inputs(prepared))
+    assert concept.tobytes() == neuron.tobytes()
+    other = concept_grid(prepared, "net@0123abcd/2/c0", [0.5, -0.5, 0.5, 0.5], sights(prepared))
+    assert other.tobytes() != neuron.tobytes()
+
+
+def test_inputs_stay_at_hand_up_to_a_number(prepared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.pictures.grids.KEPT", 2)
+    inputs, (first, second) = Inputs(prepared), (sight.image for sight in sights(prepared))
+    assert inputs(first) is inputs(first)
+    assert inputs("img:0000000000000000") is None
+    held = inputs(first)
+    assert held is not None
+    inputs(second)
+    again = inputs(first)
+    assert again is not None
+    assert torch.equal(again, held)
+    assert KEPT > 2
 
 
 def test_positions_are_the_cells_of_their_centres(prepared: Any) -> None:
