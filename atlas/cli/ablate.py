@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atlas.cli import answers, console, effects
-from atlas.cli.answers import AsJson, Limit
+from atlas.cli.answers import AsJson, Limit, Quiet
 from atlas.cli.jobs import Device, complete_run
 from atlas.errors import DataError, QueryError, StoreError
 
@@ -65,6 +65,7 @@ def ablate(
     as_json: AsJson = False,
     limit: Limit = None,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Cut a circuit's neurons or edges and compare with as many others: random, most activated.
 
@@ -82,7 +83,7 @@ def ablate(
             return
         neurons = _members(connection, known) if known is not None else _asked(connection, str(cypher))
         measured = _Measured(connection, known, neurons, on, device)
-        table = measured.table(kind.value, images, draws, store=store)
+        table = measured.table(kind.value, images, draws, store=store, quiet=quiet)
         shown = table.rows if limit is None else table.rows[:limit]
         answers.show(type(table)(table.name, table.params, table.columns, shown), as_json=as_json)
 
@@ -143,7 +144,7 @@ class _Measured:
         self.run = complete_run(connection, neurons[0].split("/")[0], "activations")
         self.device = device
 
-    def table(self, kind: str, images: int, draws: int, *, store: bool) -> Table:
+    def table(self, kind: str, images: int, draws: int, *, store: bool, quiet: bool) -> Table:
         """Measure, store if wanted, and give the rows."""
         from atlas.cli.jobs import folders
         from atlas.lookup import Table
@@ -157,7 +158,7 @@ class _Measured:
         prepared, opened = reopen(folders().work, self.run.facts, pick_device(self.device))
         rows = {record.id: row for row, record in enumerate(prepared.images.images)}
         question = self._question(kind, images, draws, rows, prepared.subject.class_ids())
-        with console.Progress() as progress:
+        with console.Progress(quiet=quiet) as progress:
             found = ablation.ablate(prepared, opened, question, progress)
         if store:
             requires = [self.run.id if self.known is None else str(self.known["run"])]

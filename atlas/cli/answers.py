@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from atlas.store.connection import Connection
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Rows at most.")]
 Browser = Annotated[

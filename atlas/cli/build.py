@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atlas.cli import answers, console
-from atlas.cli.answers import AsCsv, AsJson
+from atlas.cli.answers import AsCsv, AsJson, Quiet
 from atlas.cli.jobs import folders
-from atlas.cli.load import Quiet, fill
+from atlas.cli.load import fill
 from atlas.errors import DataError
 
 if TYPE_CHECKING:

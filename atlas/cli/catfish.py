@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from atlas.cli import console
+from atlas.cli.answers import Quiet
 
 
 class Background(StrEnum):
@@ -30,6 +31,7 @@ def catfish(
         Background, typer.Option("--background", help="ImageNet's mean colour, or that of the two images.")
     ] = Background.imagenet,
     seed: Annotated[int, typer.Option("--seed", help="Seed of pairs, splits and places.")] = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Put pairs of images on one canvas: classes made of known parts, as in CatFish.
 
@@ -37,7 +39,7 @@ def catfish(
     """
     from ingest.experiments.catfish import CatFishSpec, write_catfish
 
-    with console.Progress() as progress:
+    with console.Progress(quiet=quiet) as progress:
         spec = CatFishSpec(bases, each, train_share, background.value, seed)
         groups = write_catfish(source, out, spec, progress)
     console.answer(str(groups))

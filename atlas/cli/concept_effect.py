@@ -8,7 +8,7 @@ import typer
 
 from atlas.cli import answers, console
 from atlas.cli.ablate import Kind
-from atlas.cli.answers import AsJson, OfModel
+from atlas.cli.answers import AsJson, OfModel, Quiet
 from atlas.cli.jobs import Device, complete_run
 
 
@@ -30,6 +30,7 @@ def concept_effects(
     ] = True,
     device: Device = "auto",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Cut each concept's circuit and compare classes that contain the concept with all others.
 
@@ -52,7 +53,7 @@ def concept_effects(
         prepared, _ = reopen(folders().work, run.facts, pick_device(device))
         found = read_concepts(concepts, prepared.subject.classes)
         spec = ConceptSpec(found, k=k, scored=scored, images=images, kind=kind.value, draws=draws)
-        with console.Progress() as progress:
+        with console.Progress(quiet=quiet) as progress:
             measures = measure(prepared, spec, progress)
         if store:
             spool = spool_measures(prepared, "concept-effects", spec, measures, run.id, folders())

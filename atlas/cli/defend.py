@@ -9,7 +9,7 @@ import typer
 
 from atlas.cli import answers, console
 from atlas.cli.ablate import Kind
-from atlas.cli.answers import AsJson
+from atlas.cli.answers import AsJson, Quiet
 from atlas.cli.jobs import Device
 from atlas.errors import DataError
 
@@ -64,6 +64,7 @@ def defend(
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
     device: Device = "auto",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find an attack's circuit on one half of the images, prune it, and measure on the other half.
 
@@ -101,7 +102,7 @@ def defend(
         seed=seed,
         clip=clip,
     )
-    with console.Progress() as progress:
+    with console.Progress(quiet=quiet) as progress:
         found = run(prepare_case(spec), progress)
     rows = tuple(defence_rows(found))
     params = {"size": found.size, "tried": {str(size): success for size, success in found.tried.items()}}

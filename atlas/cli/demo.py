@@ -10,6 +10,7 @@ import typer
 
 from atlas import address
 from atlas.cli import answers, console
+from atlas.cli.answers import Quiet
 
 if TYPE_CHECKING:
     from atlas.lookup import Table
@@ -20,7 +21,7 @@ ROWS = 6
 
 def demo(
     images: Annotated[int, typer.Option("--images", min=400, help="Validation images to draw.")] = 1200,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """The whole story on real handwritten digits: server, ingestion, what each method finds, and a report."""
     from atlas.cli import report

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atlas.cli import console
+from atlas.cli.answers import Quiet
 from atlas.cli.jobs import Device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def embed(
@@ -31,6 +35,7 @@ def embed(
         bool, typer.Option("--clip", help="The model is an image tower of open_clip (extra clip).")
     ] = False,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Run another model (CLIP, DINOv2, your own) over a folder and keep its vectors by image id."""
     from safetensors.torch import save_file
@@ -50,7 +55,17 @@ def embed(
         spec = ModelSpec(model, weights, checkpoint, 0, place)
         loaded = load_model(spec, lambda: common_size(images.images))
         forward, transform = loaded.module, loaded.transform
-    found = embedded(images, forward, transform, place)
+    seen = 0
+    with console.Progress(quiet=quiet) as progress:
+
+        def counted(x: Tensor) -> Tensor:
+            nonlocal seen
+            vectors: Tensor = forward(x)
+            seen += len(x)
+            progress("images", seen, len(images.images))
+            return vectors
+
+        found = embedded(images, counted, transform, place)
     part = output.with_name(output.name + ".part")
     with disk_errors(output.parent):
         save_file(found, part)

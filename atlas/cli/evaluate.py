@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from atlas.cli import answers, console
-from atlas.cli.answers import AsJson, Limit, OfModel
+from atlas.cli.answers import AsJson, Limit, OfModel, Quiet
 from atlas.cli.jobs import Device, opened
 from atlas.errors import DataError
 
@@ -43,6 +43,7 @@ def evaluate(
     as_json: AsJson = False,
     limit: Limit = None,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Measure a method on this atlas, on images kept out of every list; the figures are stored as Evaluation."""
     from atlas import lookup, resolve
@@ -63,7 +64,7 @@ def evaluate(
         measure = partial(measure, **given)
     with answers.database() as connection:
         job, run = opened(connection, resolve.model(connection, of), method, device)
-        with console.Progress() as progress:
+        with console.Progress(quiet=quiet) as progress:
             spool = Spool.open(measure(job, run.id, queries, folders(), progress))
         load_all([spool], connection, quiet=True)
         params: dict[str, Any] = {"run": spool.run.id, **answers.given(limit=limit)}

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atlas.cli import answers, console
-from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
+from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel, Quiet
 
 if TYPE_CHECKING:
     from atlas.spool import Spool
     from atlas.store.connection import Connection
 
 runs_app = typer.Typer(invoke_without_command=True)
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 class Via(StrEnum):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atlas.cli import answers, console
+from atlas.cli.answers import Quiet
 
 if TYPE_CHECKING:
     from atlas.store.connection import Connection
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the report goes.")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a report of the atlas: a static site that opens from the file system."""
     with answers.database() as connection:

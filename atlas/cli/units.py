@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atlas.cli import answers, console
-from atlas.cli.answers import AsJson
+from atlas.cli.answers import AsJson, Quiet
 from atlas.cli.jobs import Device
 
 
@@ -30,6 +30,7 @@ def units(
     most: Annotated[int, typer.Option("--most", min=1, help="Images at most.")] = 20,
     device: Device = "auto",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find the CLA circuit of some images and say which known units are in it. Needs no database.
 
@@ -53,7 +54,7 @@ def units(
     spec = UnitsSpec(
         ModelSpec(model, weights, checkpoint, 0, pick_device(device)), images, expected, against, k, most
     )
-    with console.Progress() as progress:
+    with console.Progress(quiet=quiet) as progress:
         rows = tuple(find_units(spec, progress))
     answers.show(Table("units", {"expect": expect, "k": k}, tuple(rows[0]), rows), as_json=as_json)
 

@@ -33,7 +33,6 @@ from atlas.store.state import Places
 
 Progress = Callable[[str, int, int], None]
 Checkpoint = Callable[[str], None]
-STEPS = 4
 MANY_ROWS = 300_000
 """From here on the import is the faster way: below, Bolt is done before the server has been stopped and started."""
 _DESCRIBE = "UNWIND $rows AS row MATCH (r:Run {id: row.id}) SET r += row"
@@ -92,25 +91,30 @@ def import_spools(
     with _sole_writer(settings, launch):
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            step("import: CSV", 0, STEPS)
+            total = sum(spool.rows(table.name) for spool in spools for table in spool.tables())
+            step("import: CSV", 0, total)
             begun = time.monotonic()
             with disk_errors(folder):
                 folder.mkdir(parents=True)
                 runs = write_nodes(TABLES["Run"], [{"id": spool.run.id} for spool in spools], folder)
-                tables = [*write_tables(spools, folder), runs]
+                tables = [runs]
+                for table in write_tables(spools, folder):
+                    tables.append(table)
+                    step("import: CSV", sum(written.rows for written in tables), total)
             written = time.monotonic()
             at("csv")
-            step("import: stores", 1, STEPS)
+            step("import: Neo4j's importer", 0, 1)
             with local.stopped(settings):
                 with disk_errors(places.home):
                     places.importing.touch()
                 at("stopped")
                 local.admin(settings, *_arguments(tables, folder, local.memory_of(settings).page_cache))
                 at("imported")
+                step("import: Neo4j's importer", 1, 1)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         imported = time.monotonic()
-        step("import: indexes", 2, STEPS)
+        step("import: indexes", 0, 1)
         with Connection(local.start(settings, launch=replace(launch, unfinished=True))) as connection:
             prepare.introduce(connection)
             prepare.constrain(connection)
@@ -118,7 +122,7 @@ def import_spools(
             # Not in the CSV: an empty list there is no list.
             connection.write(_DESCRIBE, {"rows": _runs(spools)})
         places.importing.unlink()
-    step("import", STEPS, STEPS)
+    step("import: indexes", 1, 1)
     rows = {table.table.name: table.rows for table in tables}
     return ImportReport(rows, written - begun, imported - written, time.monotonic() - imported)
 
