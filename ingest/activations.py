@@ -22,6 +22,7 @@ from torch import Tensor
 
 from atlas.address import canonical, digest_of
 from atlas.errors import BusyError, DataError, ModelError
+from ingest.devices import to_device
 from ingest.images import ImageBatches, ImageRecord, ImageSet
 from ingest.layers import LayerSpec, to_units
 from ingest.models import VisionModel
@@ -191,7 +192,8 @@ def pool_shard(job: ActivationJob, shard: int, progress: Progress) -> dict[str, 
 
 
 def _batches(job: ActivationJob, rows: range) -> Iterable[tuple[Iterable[int], Tensor]]:
-    return ImageBatches(job.images, job.model.transform, batch=job.spec.batch, indices=rows)
+    cuda = any(p.is_cuda for p in job.model.module.parameters())
+    return ImageBatches(job.images, job.model.transform, batch=job.spec.batch, indices=rows, pin=cuda)
 
 
 @torch.inference_mode()
@@ -216,7 +218,7 @@ def pool_batch(
         return read
 
     edits = {node: reader(ordinals) for node, ordinals in places.items()}
-    logits = job.model.trace.values(batch.to(device), [OUTPUT], edits)[OUTPUT].float().cpu()
+    logits = job.model.trace.values(to_device(batch, device), [OUTPUT], edits)[OUTPUT].float().cpu()
     if not logits.isfinite().all():
         image, output = (int(i) for i in (~logits.isfinite()).nonzero()[0])
         raise _bad_number(f"output {output}", float(logits[image, output]), images[image])

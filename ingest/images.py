@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +15,10 @@ from torch import Tensor
 
 from atlas.address import digest_of, image_id
 from atlas.errors import DataError
+from ingest.ahead import in_order, one_ahead
 from ingest.pixels import EXTENSIONS, UNREADABLE, measure, reason, to_rgb
 from ingest.sources import SHARDS, Labels, Listing, list_shards, read_bytes, shard_files
 from ingest.sources.folders import list_folder
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ def scan_images(root: Path, name: str | None = None, *, workers: int | None = No
     duplicates: list[tuple[str, str]] = []
     first: dict[str, str] = {}
     paths = [record.path for record in listing.records]
-    inspected = _in_order(lambda p: _inspect(top, p), paths, workers)
+    inspected = in_order(lambda p: _inspect(top, p), paths, workers)
     for record, label, found in zip(listing.records, labels.of_record, inspected, strict=True):
         path = record.path
         if isinstance(found, str):
@@ -198,7 +192,7 @@ class ImageBatches:
     batch : images a batch; the last one may be smaller.
     indices : which images, in this order; all if None.
     workers : threads that decode and transform.
-    pin : put batches into page-locked memory, from where they go to a GPU while it computes.
+    pin : for a GPU: the next batch is put together in page-locked memory while it computes.
 
     Iterating gives (indices (B,) int64, tensor (B, C, H, W)) and raises DataError if a file can no longer be read,
     has changed since it was listed, or is transformed to another shape than the first of its batch.
@@ -225,9 +219,12 @@ class ImageBatches:
         return math.ceil(len(self._indices) / self._batch)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        yield from one_ahead(self._assembled()) if self._pin else self._assembled()
+
+    def _assembled(self) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         rows: list[int] = []
         tensors: list[Tensor] = []
-        loaded = _in_order(self._load, self._indices, self._workers, ahead=self._batch)
+        loaded = in_order(self._load, self._indices, self._workers, ahead=self._batch)
         for index, tensor in zip(self._indices, loaded, strict=True):
             if tensors and tensor.shape != tensors[0].shape:
                 raise DataError(
@@ -247,7 +244,7 @@ class ImageBatches:
 
     def _stacked(self, tensors: list[Tensor]) -> Tensor:
         batch = torch.stack(tensors)
-        return batch.pin_memory() if self._pin else batch
+        return batch.pin_memory() if self._pin and torch.cuda.is_available() else batch
 
     def _load(self, index: int) -> Tensor:
         record = self._images.images[index]
@@ -278,22 +275,3 @@ def _inspect(root: Path, path: str) -> tuple[str, tuple[int, int]] | str:
         return image_id(data), measure(data)
     except UNREADABLE as error:
         return reason(error)
-
-
-def _in_order(
-    work: Callable[[T], R], items: Sequence[T], workers: int | None, ahead: int = 64
-) -> Iterator[R]:
-    """Results in the order of the items, made by threads at most ``ahead`` items in front of the reader."""
-    count = workers or min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(count) as pool:
-        waiting: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -211,11 +211,11 @@ def mean_colour(image: Image.Image) -> Tensor:
     return pil_to_tensor(image).float().mean((1, 2), keepdim=True)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_batches_come_in_order_and_whole(folder: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "pin"), [(1, False), (4, False), (2, True)])
+def test_batches_come_in_order_and_whole(folder: Path, workers: int, pin: bool) -> None:
     images = scan_images(folder)
     order = [5, 0, 3, 2, 4]
-    batches = ImageBatches(images, mean_colour, batch=2, indices=order, workers=workers)
+    batches = ImageBatches(images, mean_colour, batch=2, indices=order, workers=workers, pin=pin)
     assert len(batches) == 3
     for _ in range(2):
         found = list(batches)
