@@ -19,7 +19,7 @@ from benchmarks.harness import BenchmarkError, Result
 
 FOLDER = Path(__file__).parent
 NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
-COMMANDS = ("scale", "sizing")
+COMMANDS = ("scale", "sizing", "cost")
 HEAD = """# Benchmarks
 
 Written by `make bench` (`python -m benchmarks all --write`). Each row is one run: ours and the peer in turn,

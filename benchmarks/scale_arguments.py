@@ -25,8 +25,8 @@ PATTERNS = {
     "Image": "(n)<-[:ACTIVATED_BY]-()",
 }
 OF_METHOD = (
-    "MATCH (n:Circuit {method: $method}) WITH n ORDER BY rand() LIMIT 20 * $drawn "
-    "WITH n ORDER BY n.edges DESC LIMIT $drawn RETURN n.id"
+    "MATCH (n:Circuit {method: $method}) WHERE NOT EXISTS { (n)-[:MERGED_INTO]->() } "
+    "WITH n ORDER BY rand() LIMIT 20 * $drawn WITH n ORDER BY n.edges DESC LIMIT $drawn RETURN n.id"
 )
 EXPLAINED = (
     "MATCH (n:Circuit {method: 'gcc'}) WITH DISTINCT n.target AS id ORDER BY rand() LIMIT $drawn RETURN id"

@@ -24,7 +24,7 @@ PAGE = 2000
 LAYERS = "MATCH (l:Layer) RETURN l.id, l.model, l.channels ORDER BY l.ordinal, l.id"
 VECTORS = "UNWIND $ids AS id MATCH (c:Concept {id: id}) RETURN c.id, c.vector"
 IDS = "MATCH (c:Concept {layer: $layer}) RETURN c.id ORDER BY c.id"
-EVERY = 3
+EVERY = 4
 """Every so many-th layer is measured."""
 
 

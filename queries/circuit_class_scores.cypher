@@ -9,7 +9,10 @@
 //   neurons: integer — members with a stored score
 // key: class
 // cost: lookup
-MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(n:Neuron)-[a:ATTRIBUTES_TO]->(k:Class)
+MATCH (c:Circuit {id: $circuit})-[:INCLUDES]->(n:Neuron)<-[:HAS_NEURON]-(l:Layer)
+// One hop before the classes is the last layer alone; the others' edges are many, and all to neurons.
+WHERE NOT EXISTS { (l)-[:FEEDS]->(:Layer) }
+MATCH (n)-[a:ATTRIBUTES_TO]->(k:Class)
 WHERE a.run = c.run AND a.scope = k.id AND a.hops = 1
 RETURN k.id AS class, sum(a.score) AS score, count(n) AS neurons
 ORDER BY score DESC, class

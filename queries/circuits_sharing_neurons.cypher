@@ -11,10 +11,14 @@
 //   jaccard: float — shared / neurons in either, in [0, 1]
 // key: circuit
 // cost: lookup
-MATCH (mine:Circuit {id: $circuit})-[:INCLUDES]->(n:Neuron)<-[:INCLUDES]-(other:Circuit)
-WITH mine, other, count(n) AS shared
-WITH mine, other, shared, COUNT { (other)-[:INCLUDES]->(:Neuron) } AS size
-WITH other, shared, size, toFloat(shared) / (COUNT { (mine)-[:INCLUDES]->(:Neuron) } + size - shared) AS jaccard
+MATCH (mine:Circuit {id: $circuit})
+// A circuit that includes a neuron includes neurons alone: its size is a number that the store keeps.
+WITH mine, COUNT { (mine)-[:INCLUDES]->() } AS own
+MATCH (mine)-[:INCLUDES]->(n:Neuron)<-[:INCLUDES]-(other:Circuit)
+WITH own, other, count(n) AS shared
+WITH own, other, shared, COUNT { (other)-[:INCLUDES]->() } AS size
+WITH other, shared, size, toFloat(shared) / (own + size - shared) AS jaccard
+ORDER BY jaccard DESC, other.id LIMIT $limit
 RETURN other.id AS circuit, other.target AS target, shared, size, jaccard
 ORDER BY jaccard DESC, circuit
 LIMIT $limit

@@ -15,8 +15,10 @@
 // draws: circuits_sharing_neurons
 MATCH (mine:Circuit {id: $circuit})-[here:INCLUDES]->(n:Neuron)<-[there:INCLUDES]-(other:Circuit)
 WITH mine, other, collect(here) AS here, collect(n) AS shared, collect(there) AS there
+// A circuit that includes a neuron includes neurons alone: its size is a number that the store keeps.
 WITH *, toFloat(size(shared))
-  / (COUNT { (mine)-[:INCLUDES]->(:Neuron) } + COUNT { (other)-[:INCLUDES]->(:Neuron) } - size(shared)) AS jaccard
+  / (COUNT { (mine)-[:INCLUDES]->() } + COUNT { (other)-[:INCLUDES]->() } - size(shared)) AS jaccard
+ORDER BY jaccard DESC, other.id LIMIT $limit
 RETURN other.id AS circuit, mine, here, shared, there, other
 ORDER BY jaccard DESC, circuit
 LIMIT $limit

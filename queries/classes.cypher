@@ -10,6 +10,6 @@
 // key: class
 // cost: lookup
 MATCH (c:Class)
-RETURN c.id AS class, c.name AS name, c.ordinal AS ordinal, COUNT { (c)<-[:LABELLED]-(:Image) } AS images
+RETURN c.id AS class, c.name AS name, c.ordinal AS ordinal, COUNT { (c)<-[:LABELLED]-() } AS images
 ORDER BY ordinal, class
 LIMIT $limit

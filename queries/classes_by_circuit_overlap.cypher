@@ -15,10 +15,12 @@
 // cost: lookup
 MATCH (:Class {id: $class})<-[:EXPLAINS]-(mine:Circuit {method: "cla", variant: $variant})-[:INCLUDES]->(n:Neuron)
 WHERE $model IS NULL OR n.model = $model
-MATCH (n)<-[:INCLUDES]-(other:Circuit {method: "cla", variant: $variant})-[:EXPLAINS]->(k:Class)
+MATCH (n)<-[:INCLUDES]-(other:Circuit {method: "cla", variant: $variant})
 WHERE other.run = mine.run AND other <> mine
-WITH mine, other, k, count(n) AS shared
-WITH *, COUNT { (other)-[:INCLUDES]->(:Neuron) } AS size, COUNT { (mine)-[:INCLUDES]->(:Neuron) } AS own
+WITH mine, other, count(n) AS shared
+MATCH (other)-[:EXPLAINS]->(k:Class)
+// CLA's circuits include neurons alone: their sizes are numbers that the store keeps.
+WITH *, COUNT { (other)-[:INCLUDES]->() } AS size, COUNT { (mine)-[:INCLUDES]->() } AS own
 RETURN k.id AS class, other.id AS circuit, shared, size, toFloat(shared) / (own + size - shared) AS jaccard
 ORDER BY jaccard DESC, class, circuit
 LIMIT $limit

@@ -20,6 +20,6 @@ MATCH (c:Concept {id: $concept})<-[:HAS_CONCEPT]-(d:Dictionary)
 RETURN c.id AS concept, c.layer AS layer, d.id AS dictionary, d.method AS method, c.ordinal AS ordinal, c.size AS size,
   c.norm AS norm, c.label AS label,
   size(COLLECT { MATCH (c)-[:CONTRIBUTES_TO]->(k:Class) RETURN DISTINCT k.id }) AS classes,
-  COUNT { (c)<-[:EXPRESSES]-(:Image) } AS images
+  COUNT { (c)<-[:EXPRESSES]-() } AS images
 ORDER BY concept
 LIMIT $limit

@@ -19,9 +19,9 @@
 MATCH (:Class {id: $class})<-[r:CONTRIBUTES_TO {scope: $class}]-(c:Concept)
 WHERE r.rank_in <= $k AND ($model IS NULL OR c.layer STARTS WITH $model + '/')
 WITH collect(c) AS kept
-UNWIND kept AS c
-MATCH (c)-[r:CONTRIBUTES_TO {scope: $class}]->(t:Concept)
-WHERE t IN kept AND r.hops <= $hops
+// By the index on scope: a popular concept has edges in thousands of scopes.
+MATCH (c:Concept)-[r:CONTRIBUTES_TO {scope: $class}]->(t:Concept)
+WHERE c IN kept AND t IN kept AND r.hops <= $hops
 RETURN c.id AS source, t.id AS target, r.gig AS gig, r.share AS share, r.hops AS hops, r.n AS n, r.std AS std
 ORDER BY abs(share) DESC, source, target
 LIMIT $limit

@@ -18,9 +18,9 @@
 MATCH (:Class {id: $class})<-[r:CONTRIBUTES_TO {scope: $class}]-(c:Concept)
 WHERE r.rank_in <= $k AND ($model IS NULL OR c.layer STARTS WITH $model + '/')
 WITH collect(c) AS kept
-UNWIND kept AS c
-MATCH (c)-[r:CONTRIBUTES_TO {scope: $class}]->(t:Concept)
-WHERE t IN kept AND r.hops <= $hops
+// By the index on scope: a popular concept has edges in thousands of scopes.
+MATCH (c:Concept)-[r:CONTRIBUTES_TO {scope: $class}]->(t:Concept)
+WHERE c IN kept AND t IN kept AND r.hops <= $hops
 RETURN c.id AS source, t.id AS target, c AS from_node, r AS edge, t AS to_node
 ORDER BY abs(edge.share) DESC, source, target
 LIMIT $limit

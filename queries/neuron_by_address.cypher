@@ -21,6 +21,6 @@
 MATCH (n:Neuron {id: $neuron})
 RETURN n.id AS neuron, n.layer AS layer, n.channel AS channel, n.mean AS mean, n.std AS std, n.max AS max,
   n.p90 AS p90, n.p99 AS p99, n.dead AS dead, n.root_floor AS root_floor, n.mask_floor AS mask_floor,
-  COUNT { (n)<-[:INCLUDES]-(:Circuit) } AS circuits
+  COUNT { (n)<-[:INCLUDES]-() } AS circuits
 ORDER BY neuron
 LIMIT $limit

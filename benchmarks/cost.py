@@ -1,0 +1,135 @@
+"""``python -m benchmarks cost``: what each stage of a job costs, how that grows, and what a large job would.
+
+``sweep`` measures a family of small networks along one axis at a time, each job in a process of its own; ``large``
+measures ResNet-50 and ViT-B/16 at 224²; ``page`` writes ``docs/cost.md`` and its plot from the figures of both.
+Seconds are processor time of one thread: what else runs on the machine adds little, and no accelerator is guessed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cost_job import Job
+from benchmarks.harness import BenchmarkError, device_name
+
+ROOT = Path(__file__).parents[1]
+FIGURES = ROOT / "benchmarks" / "figures" / "cost.json"
+BASE = {"images": 128, "concepts": 16}
+AXES: Mapping[str, tuple[int, ...]] = {
+    "images": (64, 128, 256, 512),
+    "layers": (2, 4, 8, 12),
+    "channels": (16, 32, 64, 128),
+    "concepts": (8, 16, 32, 64),
+    "classes": (2, 4, 8, 16),
+    "queries": (1, 2, 4, 8),
+}
+LARGE = {
+    name: {"model": name, "size": 224, "queries": 1, "per_class": 1, "targets": 2, "steps": 4, "batch": 8}
+    for name in ("resnet50", "vit_b_16")
+}
+
+
+def measured(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one job in a process of its own. Raises BenchmarkError if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cost_job", json.dumps(dict(job))],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    if done.returncode:
+        raise BenchmarkError(f"the job {dict(job)} ended with exit code {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def points() -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """(axis, value, job) of the sweep; the base job once, under its first axis."""
+    seen = set()
+    for axis, values in AXES.items():
+        for value in values:
+            job = {**BASE, axis: value}
+            key = json.dumps(job, sort_keys=True)
+            if key not in seen:
+                seen.add(key)
+                yield axis, value, job
+
+
+def by_stage(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Sums per stage: a method's flow, its queries, its dictionaries are stages of their own; tables are left out."""
+    return {name: spent for name, spent in seconds.items() if not name.endswith(":tables")}
+
+
+def series(runs: list[dict[str, Any]], axis: str) -> dict[str, list[tuple[float, float]]]:
+    """Stage -> (value, seconds) along one axis, all else as in the base job."""
+    base = {**vars(Job()), **BASE}
+    found: dict[str, list[tuple[float, float]]] = {}
+    for run in sorted(runs, key=lambda run: run["job"][axis]):
+        if all(run["job"][name] == value for name, value in base.items() if name != axis):
+            for stage, spent in by_stage(run["seconds"]).items():
+                found.setdefault(stage, []).append((float(run["job"][axis]), spent))
+    return found
+
+
+def exponent(points_: list[tuple[float, float]]) -> float:
+    """Slope of log seconds over log value, by least squares."""
+    x, y = np.log(np.array(points_)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def exponents(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Stage -> axis -> exponent."""
+    found: dict[str, dict[str, float]] = {}
+    for axis in AXES:
+        for stage, line in series(runs, axis).items():
+            if len(line) > 2 and min(spent for _, spent in line) > 0:
+                found.setdefault(stage, {})[axis] = exponent(line)
+    return found
+
+
+def write_figures(part: str, value: Any) -> None:
+    """Keep one part of the figures, with the machine."""
+    kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    kept[part] = value
+    kept["device"] = device_name()
+    FIGURES.parent.mkdir(exist_ok=True)
+    FIGURES.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0, or 1 if a job failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks cost", description=__doc__)
+    parser.add_argument("step", choices=["sweep", "large", "page"])
+    step = parser.parse_args(arguments).step
+    try:
+        if step == "sweep":
+            write_figures("sweep", [measured(job) for _, _, job in points()])
+        elif step == "large":
+            write_figures("large", {name: measured(job) for name, job in LARGE.items()})
+        else:
+            from benchmarks.cost_page import write
+
+            write(json.loads(FIGURES.read_text(encoding="utf-8")))
+    except BenchmarkError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def scaled(seconds: float, growth: Mapping[str, tuple[float, float]], own: Mapping[str, float]) -> float:
+    """Seconds of a stage where each axis has grown from one value to another, by its exponents (at least 0)."""
+    return seconds * math.prod(
+        (to / start) ** max(0.0, own.get(axis, 0.0)) for axis, (start, to) in growth.items()
+    )
