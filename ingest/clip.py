@@ -21,6 +21,7 @@ from torch import nn
 
 from atlas.errors import ModelError
 from ingest.checkpoints import check_finite, weights_digest
+from ingest.devices import exact_float32
 from ingest.factories import Transform
 from ingest.models import VisionModel
 from ingest.segments import Trace
@@ -106,6 +107,7 @@ def assemble(spec: ClipSpec, visual: nn.Module, transform: Transform, head: Head
     module = ZeroShot(visual, head).eval().requires_grad_(False)
     check_finite(module, where=spec.name)
     digest = weights_digest(module)
+    exact_float32()
     trace = Trace(module.to(torch.device(spec.device)), shape)
     return VisionModel(
         name=spec.name,

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from atlas.errors import ModelError
-from ingest.job import Prepared
+
+if TYPE_CHECKING:
+    from ingest.job import Prepared
 
 SHARE = 0.125
 """Of the free memory, for one ``chunk_bytes``: it counts a segment's ends, and a segment holds several maps beside."""
@@ -42,19 +45,22 @@ def pick_devices(text: str) -> tuple[str, ...]:
 def to_device(batch: Tensor, device: torch.device | str, *, channels_last: bool | None = None) -> Tensor:
     """Images (B, C, H, W) on a device.
 
-    To a GPU they go from pinned memory without waiting, and lie there channels last, which its convolutions read
-    fastest; on a CPU they stay as they are.
+    On a GPU they lie channels last, which its convolutions read fastest, and do not wait for a copy from pinned
+    memory; on a CPU they stay as they are.
 
     channels_last : True or False decides for any device.
     """
     cuda = torch.device(device).type == "cuda"
-    layout = torch.channels_last if (cuda if channels_last is None else channels_last) else None
-    moved = batch.pin_memory().to(device, non_blocking=True) if cuda else batch.to(device)
-    return moved if layout is None else moved.contiguous(memory_format=layout)
+    moved = batch.to(device, non_blocking=cuda)
+    last = cuda if channels_last is None else channels_last
+    return moved.contiguous(memory_format=torch.channels_last) if last and moved.dim() == 4 else moved
 
 
 def exact_float32() -> None:
-    """Switch TensorFloat-32 off for this process: differences of activations need all of float32."""
+    """Switch TensorFloat-32 off for this process: differences of activations need all of float32.
+
+    Called wherever a model comes to a device.
+    """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 

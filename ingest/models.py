@@ -13,6 +13,7 @@ from atlas.errors import ModelError
 from ingest.builds import RANDOM, Built, library_of, random_seed
 from ingest.builds import ModelSpec as ModelSpec
 from ingest.checkpoints import check_finite, load_into, read_checkpoint, weights_digest
+from ingest.devices import exact_float32
 from ingest.factories import Transform, UnitScale, call_factory, unit_scale
 from ingest.libraries import BUILDERS
 from ingest.segments import OUTPUT, Trace
@@ -48,7 +49,7 @@ def load_model(spec: ModelSpec, size: Callable[[], tuple[int, int]] | None = Non
     spec : which model.
     size : asked for the images' common (height, width) if a factory brings no transform and ``spec`` no size.
 
-    On a GPU TensorFloat-32 is switched off for the process: differences of activations need all of float32.
+    TensorFloat-32 is switched off for the process.
 
     Raises
     ------
@@ -92,9 +93,7 @@ def _device(name: str) -> torch.device:
             got=str(error).splitlines()[0],
             expected="cpu, cuda or cuda:N",
         ) from error
-    if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+    exact_float32()
     return device
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from atlas.errors import DataError
+from ingest.devices import exact_float32
 from ingest.experiments.splice import Batches
 from ingest.images import ImageBatches, ImageSet
 from ingest.layers import LayerSpec, to_units
@@ -76,6 +77,7 @@ def embed(
 
     Raises DataError if the model gives no vector an image, or one that is not finite.
     """
+    exact_float32()
     found: dict[str, Tensor] = {}
     for rows, x in ImageBatches(images, transform, batch=batch):
         vectors = forward(x.to(device)).float().cpu()

@@ -26,7 +26,9 @@ def solve(gram: Tensor, right: Tensor) -> Tensor:
     solution = torch.cholesky_solve(right[..., None], factor).squeeze(2)
     bad = failed > 0
     if bool(bad.any()):
-        solution[bad] = torch.linalg.lstsq(gram[bad], right[bad][..., None]).solution.squeeze(2)
+        # Not lstsq, which on a GPU takes every system for one of full rank.
+        inverse = torch.linalg.pinv(gram[bad], hermitian=True)
+        solution[bad] = (inverse @ right[bad][..., None]).squeeze(2)
     return solution
 
 
