@@ -151,7 +151,10 @@ def test_a_hugging_face_folder(tmp_path: Path, pictures: Path) -> None:
     assert model.categories == ("0", "1", "fish")
     names = [layer.name for layer in choose_layers(model, None)]
     assert names == ["vit.layers.0.mlp.activation_fn", "vit.layers.1.mlp.activation_fn"]
-    assert choose_layers(model, None)[0].tokens_before == 1
+    first, second = choose_layers(model, None)
+    assert first.tokens_before == 1
+    frozen = model.trace.segment(first.node, second.node).frozen
+    assert "pixels" not in frozen, "a batch size is read from the tensor at hand, not from the images"
     agrees(model)
     twin = transformers.ViTForImageClassification.from_pretrained(folder).eval()
     processor = transformers.AutoImageProcessor.from_pretrained(folder)

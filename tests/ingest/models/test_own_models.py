@@ -179,6 +179,52 @@ def test_names_of_exported_values_are_those_of_the_modules() -> None:
     assert trace.graph.modules["down"] is trace.graph.module.get_submodule("down")
 
 
+class Pair(nn.Module):
+    """Returns an earlier value first and its last one second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.conv(x)
+        return y, y.abs() if x.shape[-1] > 4 else y
+
+
+class OfPairs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.pair(x)
+        return (a + b).relu().mean((2, 3))
+
+
+def test_a_name_is_dropped_where_the_last_value_is_not_what_the_module_returned() -> None:
+    trace = Trace(OfPairs().eval(), (3, 8, 8))
+    assert "pair.conv" in trace.names
+    assert "pair" not in trace.names
+
+
+def test_assertions_hide_no_layer() -> None:
+    """Checks of sizes read a convolution's output too; they are taken out, and its activation is its only reader."""
+
+    class Checked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            torch._assert(y.ndim == 4, "a batch of maps")
+            return functional.silu(self.norm(y)).mean((2, 3))
+
+    trace, layers = cut(Checked())
+    assert summary(layers) == [("silu", 4, "conv")]
+    assert not any("assert" in str(node.target) for node in trace.graph.graph.nodes)
+
+
 def refusal(module: nn.Module) -> str:
     with pytest.raises(ModelError) as caught:
         Trace(module.eval(), (3, 8, 8))
