@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from atlas.schema import NODE_TYPES, RELATIONSHIP_TYPES, Property
+from atlas.schema import INDEXES, NODE_TYPES, RELATIONSHIP_TYPES, Property
 from ingest.methods.cla_job import ClaParameters
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.gig_job import GigParameters
@@ -22,12 +22,17 @@ from ingest.methods.survey import CLASSES_PER_NEURON
 NODE, RELATIONSHIP, PROPERTY, BLOCKS = 15, 34, 41, 4
 # Values that fit no block go to chained records of 128 bytes, 120 of them filled.
 DYNAMIC, FILLED = 128, 120
-RANGE_ENTRY = 40
-"""Bytes of one entry of a range index beside the text of its key."""
-VECTOR_INDEX = 5.2
+# Of the demo's 600 queries: circuits for each root list that holds a query, the part of them that no other circuit
+# holds, and nodes and edges of such a one.
+CIRCUITS_PER_ROOT, OWN, MEMBERS, EDGES = 0.7, 0.55, 41, 81
+RANGE_ENTRY, INDEXED_RELATIONSHIP = 40, 33
+"""Bytes of one entry of a range index: of a node beside the text of its key, and of a relationship."""
+INDEXED_TYPES = tuple(target for index in INDEXES if index.relationship for target in index.targets)
+VECTOR_INDEX = 5.0
 """Bytes per vector component in the vector index: as it is, in a byte, and the links between neighbours."""
-# Per second on two cores: rows over Bolt, rows and vector components by import, components into the vector index.
-BOLT, IMPORTED, IMPORTED_COMPONENTS, INDEXED = 20_000, 90_000, 1_500_000, 800_000
+# Per second on two cores shared with other work: rows over Bolt, rows and vector components by import, components into
+# the vector index.
+BOLT, IMPORTED, IMPORTED_COMPONENTS, INDEXED = 20_000, 150_000, 3_200_000, 540_000
 START = 30.0
 """Seconds of an import of nothing: the server stopped and started, and its tools."""
 STRINGS = {
@@ -55,7 +60,6 @@ class Size:
     images, lists : all images, and those that make lists.
     queries : images with exact circuits.
     dictionary : concepts of each layer; () for what ``gig`` finds by itself.
-    circuits, members, edges : circuits a query, and nodes and edges of one, as expected.
     """
 
     channels: tuple[int, ...]
@@ -69,9 +73,6 @@ class Size:
     gig: GigParameters = field(default_factory=GigParameters)
     pure: PureParameters = field(default_factory=PureParameters)
     dictionary: tuple[int, ...] = ()
-    circuits: float = 12.0
-    members: float = 30.0
-    edges: float = 60.0
 
     @property
     def neurons(self) -> int:
@@ -101,16 +102,23 @@ def relationships(size: Size) -> dict[str, int]:
     return counts
 
 
+def found_circuits(size: Size) -> int:
+    """Exact circuits of all queries, as expected: one for most of the root lists that hold a query."""
+    if "gcc" not in size.methods:
+        return 0
+    return round(size.queries * size.neurons * size.gcc.root_share * CIRCUITS_PER_ROOT)
+
+
 def circuits(size: Size) -> dict[str, int]:
     """Relationships of exact circuits, as expected, per type."""
-    if "gcc" not in size.methods:
-        return {}
-    found = round(size.queries * size.circuits)
-    return {
-        "DRIVES": round(found * size.edges),
-        "INCLUDES": round(found * size.members),
-        "EXEMPLIFIED_BY": found * size.gcc.exemplars,
+    found = found_circuits(size)
+    own = round(found * OWN)
+    counts = {
+        "DRIVES": own * EDGES,
+        "INCLUDES": own * MEMBERS + found - own,
+        "EXEMPLIFIED_BY": own * size.gcc.exemplars,
     }
+    return counts if found else {}
 
 
 def nodes(size: Size) -> dict[str, int]:
@@ -124,8 +132,7 @@ def nodes(size: Size) -> dict[str, int]:
         "Concept": sum(size.concepts),
         "Sense": size.senses,
         "ImageSet": size.classes if scoped else 0,
-        "Circuit": (2 * size.classes if "cla" in size.methods else 0)
-        + (round(size.queries * size.circuits) if "gcc" in size.methods else 0),
+        "Circuit": (2 * size.classes if "cla" in size.methods else 0) + found_circuits(size),
     }
     return {label: count for label, count in found.items() if count}
 
@@ -145,7 +152,8 @@ def disk(size: Size) -> dict[str, int]:
         "lists of channels": int(listed * (8 + math.log2(max(2, *size.channels)) / 8) * DYNAMIC / FILLED),
         "vectors": (components + centroids) * 8 * DYNAMIC // FILLED,
         "vector index": int(components * VECTOR_INDEX),
-        "other indexes": sum(held.values()) * (RANGE_ENTRY + TEXT) + rows.get("DRIVES", 0) * RANGE_ENTRY,
+        "other indexes": sum(held.values()) * (RANGE_ENTRY + TEXT)
+        + sum(rows.get(name, 0) for name in INDEXED_TYPES) * INDEXED_RELATIONSHIP,
     }
 
 
@@ -194,6 +202,7 @@ def _all_relationships(size: Size) -> Iterator[tuple[str, int]]:
         yield "FLOWS_TO", sum(a * min(gcc.keep_most, b) for a, b in pairwise(size.channels))
     if "cla" in methods:
         yield "ATTRIBUTES_TO", _attributions(size)
+        yield "INCLUDES", 2 * size.classes * sum(min(size.cla.k, channels) for channels in size.channels)
     if "gig" in methods:
         yield from _contributions(size)
     if "pure" in methods:
@@ -206,13 +215,13 @@ def _all_relationships(size: Size) -> Iterator[tuple[str, int]]:
 
 
 def _attributions(size: Size) -> int:
-    """Stored targets times stored sources of every link, for one scope a class."""
-    cla = size.cla
-    targets = [min(cla.keep, channels) for channels in size.channels[1:]]
-    sources = [min(cla.sources, channels) for channels in size.channels]
-    classes = max(1, size.classes)
-    to_class = min(cla.keep, classes) * sources[-1]
-    return classes * (sum(a * b for a, b in zip(sources, targets, strict=False)) + to_class)
+    """Per class: stored targets times stored sources of every link, and all pairs of the members of two circuits."""
+    cla, classes = size.cla, max(1, size.classes)
+    members = [2 * min(cla.k, channels) for channels in size.channels]
+    per_class = min(cla.keep, classes) * min(cla.sources, size.channels[-1]) + members[-1]
+    for (here, there), own in zip(pairwise(size.channels), pairwise(members), strict=True):
+        per_class += min(cla.keep, there) * min(cla.sources, here) + own[0] * own[1] // 2
+    return classes * per_class
 
 
 def _contributions(size: Size) -> Iterator[tuple[str, int]]:

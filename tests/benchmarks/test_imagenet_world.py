@@ -19,8 +19,8 @@ from benchmarks.worlds.imagenet_spools import write
 from ingest import sizing
 
 SMALL = 1 / 500
-# What only the expectation of a plan is about, and what the first layer, which has no layer below, does not have.
 EXPECTED = ("DRIVES", "INCLUDES", "EXEMPLIFIED_BY")
+"""What a plan has an expectation of."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_counts_are_those_of_the_plan(paths: list[Path]) -> None:
                 rows[kind] = rows.get(kind, 0) + spool.rows(item.name)
     for name, count in planned(world).items():
         if name not in EXPECTED:
-            assert 0.85 * count <= rows[name] <= count, name
+            assert 0.7 * count <= rows[name] <= count, name
 
 
 @pytest.mark.slow

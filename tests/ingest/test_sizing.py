@@ -19,8 +19,8 @@ def test_counts_by_hand() -> None:
     assert counts["RESPONDS_TO"] == 10
     # Every pair of neurons, and of the 25 senses 20 targets each.
     assert counts["FLOWS_TO"] == 6 + 25 * 20
-    # Per class: 2 sources of 3 neurons, and 3 sources of 2 classes.
-    assert counts["ATTRIBUTES_TO"] == 2 * (6 + 6)
+    # Per class: 2 sources of 3 neurons, and 3 sources of 2 classes; the members of two circuits, at most all neurons.
+    assert counts["ATTRIBUTES_TO"] == 2 * (6 + 4 * 6 // 2 + 6 + 6)
     assert counts["INCLUDES"] == 2 * 2 * 5
     assert SIZE.concepts == (1, 1)
     assert counts["CONTRIBUTES_TO"] == 2 * 2 * 21 * 32
