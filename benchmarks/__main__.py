@@ -1,7 +1,7 @@
 """``python -m benchmarks NAME`` prints one JSON line per result; ``all --write`` rewrites ``RESULTS.md``.
 
-A benchmark is a module of this folder with a function ``run()`` that gives one result or several. ``scale`` and
-``sizing`` are commands of their own, of hours and gigabytes: ``python -m benchmarks scale --help``.
+A benchmark is a module of this folder with a function ``run()`` that gives one result or several. ``scale``,
+``sizing`` and ``cost`` are commands of their own, of hours and gigabytes: ``python -m benchmarks scale --help``.
 """
 
 from __future__ import annotations

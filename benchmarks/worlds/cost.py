@@ -1,4 +1,4 @@
-"""Models for measuring what a job costs: one family whose depth and width are set, ResNet-50, ViT-B/16; random weights."""
+"""Models for measuring what a job costs: a family of set depth and width, ResNet-50, ViT-B/16; random weights."""
 
 from __future__ import annotations
 
