@@ -64,6 +64,15 @@ def test_data_files_are_in_the_wheel(environment: Path) -> None:
     assert run(environment, "python", "-c", code).split() == ["True", "True"]
 
 
+def test_pages_have_their_style_and_script_in_the_wheel(environment: Path) -> None:
+    code = (
+        "from atlas.views.svg import asset; from atlas.views.pages import page; "
+        "names = ('drawing.css', 'viewer.css', 'viewer.js', 'page.css', 'page.js'); "
+        "print(all(asset(name).strip() for name in names), '<style>' in page('a title', ''))"
+    )
+    assert run(environment, "python", "-c", code).split() == ["True", "True"]
+
+
 def test_help_names_every_command(environment: Path) -> None:
     text = run(environment, "atlas", "--help")
     for command in ("demo", "server", "ingest", "load", "circuit", "query", "cypher", "doctor"):

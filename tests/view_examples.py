@@ -8,6 +8,19 @@ from atlas.lookup import Subgraph
 
 AWKWARD = "\"quotes\" <b>&amp; 'angle' ñ 数字 ع \x07"
 ROOT = "net@0123abcd"
+# A model, layer, neuron, class, image and circuit called $name where a name is free; the image's file is gone.
+AWKWARD_GRAPH = """
+CREATE (m:Model {id: 'net@0123abcd', name: $name, digest: 'd', weights: $name})
+CREATE (m)-[:HAS_LAYER]->(l:Layer {id: 'net@0123abcd/a', name: 'a', model: m.id, ordinal: 0, kind: 'conv',
+  channels: 1})-[:HAS_NEURON]->(n:Neuron {id: 'net@0123abcd/a/0', model: m.id, layer: 'a', channel: 0})
+CREATE (d:Dataset {id: 'set', name: 'set', digest: 'd'})
+CREATE (d)-[:HAS_CLASS]->(k:Class {id: 'set/' + $name, name: $name})
+CREATE (d)-[:HAS_IMAGE]->(i:Image {id: 'img:0000000000000001', name: $name, thumb: '../../secret.png'})
+CREATE (i)-[:LABELLED]->(k)
+CREATE (n)-[:ACTIVATED_BY {value: 1.0, rank: 1, x: 1.0, y: 1.0, run: 'r1'}]->(i)
+CREATE (c:Circuit {id: 'c00000000001', method: 'gcc', target: i.id})-[:EXPLAINS]->(i)
+CREATE (c)-[:INCLUDES {role: 'root', run: 'r1'}]->(n)
+"""
 
 
 def neuron(layer: str, channel: int) -> dict[str, object]:

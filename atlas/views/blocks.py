@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from atlas.views.markup import columns, shorten
+from atlas.views.markup import clean, columns, shorten
 
 TILE = 18
 GAP = 2
@@ -83,5 +83,5 @@ def _box(tile: int) -> list[str]:
 
 
 def _padded(caption: str, tile: int) -> str:
-    short = shorten(" ".join(caption.split()), tile)
+    short = shorten(clean(" ".join(caption.split())), tile)
     return short + " " * (tile - columns(short))

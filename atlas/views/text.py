@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 from atlas.lookup import Table
-from atlas.views.markup import columns
+from atlas.views.markup import clean, columns
 
 GAP = 2
 NARROWEST = 6
@@ -49,7 +49,8 @@ def cell(value: Any) -> str:
         return f"{value:.4g}" if math.isfinite(value) else str(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(cell(item) for item in value)
-    return " ".join(str(value).split())
+    # A name may hold control characters, which a terminal would obey.
+    return clean(" ".join(str(value).split()))
 
 
 Cells = dict[str, list[str]]

@@ -16,7 +16,7 @@ from atlas.report.site import Site, slug
 from atlas.store import prepare
 from atlas.store.connection import Connection
 from tests.cli_runner import Cli
-from tests.view_examples import AWKWARD
+from tests.view_examples import AWKWARD, AWKWARD_GRAPH
 
 pytestmark = pytest.mark.server
 
@@ -158,18 +158,7 @@ class TestOtherAtlases:
         prepare.introduce(connection)
         connection.write("MATCH (n) DETACH DELETE n")
         connection.write(
-            """
-            CREATE (m:Model {id: 'net@0123abcd', name: $name, digest: 'd', weights: $name})
-            CREATE (m)-[:HAS_LAYER]->(l:Layer {id: 'net@0123abcd/a', name: 'a', model: m.id, ordinal: 0, kind: 'conv',
-              channels: 1})-[:HAS_NEURON]->(n:Neuron {id: 'net@0123abcd/a/0', model: m.id, layer: 'a', channel: 0})
-            CREATE (d:Dataset {id: 'set', name: 'set', digest: 'd'})
-            CREATE (d)-[:HAS_CLASS]->(k:Class {id: 'set/' + $name, name: $name})
-            CREATE (d)-[:HAS_IMAGE]->(i:Image {id: 'img:0000000000000001', name: $name, thumb: '../../secret.png'})
-            CREATE (i)-[:LABELLED]->(k)
-            CREATE (n)-[:ACTIVATED_BY {value: 1.0, rank: 1, x: 1.0, y: 1.0, run: 'r1'}]->(i)
-            CREATE (c:Circuit {id: 'c00000000001', method: 'gcc', target: i.id})-[:EXPLAINS]->(i)
-            CREATE (c)-[:INCLUDES {role: 'root', run: 'r1'}]->(n)
-            """,
+            AWKWARD_GRAPH,
             {"name": AWKWARD},
         )
         (tmp_path / "secret.png").write_bytes(b"secret")
