@@ -85,6 +85,13 @@ def _count(spool: Spool, rows: dict[str, int]) -> None:
             rows[item.relationship.type] = rows.get(item.relationship.type, 0) + spool.rows(item.name)
 
 
+def finite(value: Any) -> Any:
+    """The same with null for what is infinite, of which JSON knows nothing."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return None if value == float("inf") else value
+
+
 def asked(folder: Path, step: Callable[[Connection, Settings], dict[str, Any]]) -> dict[str, Any]:
     """Run a step on the server of the folder, which is started if it does not run."""
     settings = Settings(atlas_home=folder / "home")
@@ -121,6 +128,6 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.step == "latency" and chosen.only and kept.exists():
         found["queries"] = json.loads(kept.read_text(encoding="utf-8"))["queries"] | found["queries"]
     found["surroundings"] = before | {"load_after": surroundings()["load"]}
-    kept.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    kept.write_text(json.dumps(finite(found), indent=1), encoding="utf-8")
     print(json.dumps({key: value for key, value in found.items() if key != "queries"}))
     return 0

@@ -15,9 +15,8 @@
 // draws: circuit_senses
 MATCH edge = (a:Neuron)-[r:DRIVES {circuit: $circuit}]->(b:Neuron)
 WITH a, b, edge, r.sensitivity AS sensitivity, COLLECT {
-  MATCH (i:Image)<-[:EXPLAINS]-(:Circuit {id: $circuit})
-  MATCH (n:Neuron)-[has:HAS_SENSE]->(s:Sense)<-[:ASSIGNED_TO]-(i)
-  WHERE n.id IN [a.id, b.id]
+  UNWIND [a, b] AS n
+  MATCH (n)-[has:HAS_SENSE]->(s:Sense)<-[:ASSIGNED_TO]-(:Image)<-[:EXPLAINS]-(:Circuit {id: $circuit})
   RETURN has ORDER BY s.id
 } AS facets
 WITH a, b, edge, sensitivity, facets, [has IN facets | endNode(has)] AS senses
