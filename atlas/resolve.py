@@ -36,6 +36,10 @@ _BY_TAIL = "MATCH (n:Image) WHERE n.name ENDS WITH $text RETURN n.id AS id ORDER
 _LAYERS = (
     "MATCH (n:Layer) WHERE n.model IN $models RETURN n.name AS name, n.channels AS channels ORDER BY n.id"
 )
+_OF_SET = (
+    "MATCH (s:ImageSet)<-[:EXPLAINS]-(c:Circuit {method: 'cla', variant: $variant}) "
+    "WHERE s.id = $text OR s.id ENDS WITH $tail RETURN c.id AS id ORDER BY id LIMIT $limit"
+)
 _CLASSES = "MATCH (n:Class) RETURN n.name AS name, n.id AS id ORDER BY id"
 
 
@@ -132,6 +136,15 @@ def image(connection: Connection, text: str) -> str:
 def circuit(connection: Connection, text: str) -> str:
     """The id of a circuit given by id or its beginning. Raises AddressError for none or several."""
     return _by_prefix(connection, "Circuit", text, "`atlas circuit IMAGE` lists the circuits of an image")
+
+
+def circuit_of_set(connection: Connection, text: str, variant: str) -> str | None:
+    """The id of the CLA circuit of a set of images given by id, or by what stands behind its data set; None for none.
+
+    Raises AddressError for several.
+    """
+    found = _ids(connection, _OF_SET, text=text, tail=f":{text}", variant=variant, limit=LISTED + 1)
+    return _one("the circuit of the set of images", text, found) if found else None
 
 
 def run(connection: Connection, text: str) -> str:

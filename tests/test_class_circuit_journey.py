@@ -55,4 +55,10 @@ def test_from_pictures_to_the_circuits_of_classes(cli: Cli, tmp_path: Path) -> N
         "cypher", 'MATCH (s:ImageSet {kind: "cypher"}) RETURN s.id AS id, s.size AS size', "--json"
     ).document["rows"]
     assert (held["id"], held["size"] > 0) == ("planted:of a", True)
+    by_name, by_id = (
+        cli.good("circuit", name, "--method", "cla", "--json").document for name in ("of a", held["id"])
+    )
+    assert by_name["rows"] == by_id["rows"]
+    assert by_name["rows"][0]["score"] > 0
+    assert "not in the atlas" in cli.refused("circuit", "of b", "--method", "cla")
     assert "returns no images" in cli.refused(*again, "--scope", "x=MATCH (c:Class) RETURN c")

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from atlas.cli import answers, console
-from atlas.errors import DataError
+from atlas.errors import AddressError, DataError
 
 if TYPE_CHECKING:
     from atlas.cli.concept_circuit import Wish
+    from atlas.store.connection import Connection
 
 SHOWN = 15
 CLASSES = 5
@@ -18,18 +19,17 @@ CLASSES = 5
 def circuit(text: str, wish: Wish, *, raw: bool = False) -> None:
     """Print the circuit of a class, contrastive unless ``raw``, and the classes whose circuits are most like it.
 
-    Raises DataError for anything but a class or a circuit.
+    Raises DataError for anything but a class, another set of images that circuits were made for, or a circuit.
     """
     from atlas import lookup
-    from atlas.cli.circuit import named
 
     with answers.database() as connection:
-        kind, found = named(connection, text)
+        kind, found = _named(connection, text, "raw" if raw else "contrastive")
         if kind not in ("class", "circuit"):
             raise DataError(
                 "CLA explains classes and other sets of images",
                 where=text,
-                expected="a class, or a circuit's id",
+                expected="a class, a set of images such as digits:name, or a circuit's id",
                 got=f"a {kind}",
             )
         params: dict[str, Any] = {kind: found}
@@ -54,3 +54,16 @@ def circuit(text: str, wish: Wish, *, raw: bool = False) -> None:
         )
         more = lookup.run(connection, second, {**params, "limit": CLASSES})
         answers.show(replace(more, full=False), heading=heading)
+
+
+def _named(connection: Connection, text: str, variant: str) -> tuple[str, str]:
+    from atlas import resolve
+    from atlas.cli.circuit import named
+
+    try:
+        return named(connection, text)
+    except AddressError:
+        of_set = resolve.circuit_of_set(connection, text, variant)
+        if of_set is None:
+            raise
+        return "circuit", of_set
