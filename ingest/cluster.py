@@ -60,7 +60,7 @@ def connected(address: str, device: str = AUTO, processes: int | None = None) ->
     with contextlib.redirect_stdout(sys.stderr):
         try:
             ray.init(address=address, log_to_driver=False, logging_level="error", **options)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
             raise _no_cluster(address, str(error)) from error
         try:
             yield RayCrew(ray, _device(ray, device, address))
@@ -171,7 +171,7 @@ def _no_cluster(address: str, got: str) -> StoreError:
         where=address,
         expected="local, auto, or HOST:PORT of a head started with `ray start --head`",
         got=got.splitlines()[0] if got else "no answer",
-        next_step="run it on a machine of the cluster (docs/cluster.md)",
+        next_step="run it on a machine of the cluster, with RAY_AUTH_MODE=token for a head with a token",
     )
 
 
