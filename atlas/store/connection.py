@@ -246,11 +246,12 @@ def _collect(result: neo4j.Result, limit: int | None) -> Result:
     columns = tuple(result.keys())
     rows: list[tuple[Any, ...]] = []
     truncated = False
+    nodes: dict[str, GraphNode] = {}
     for record in result:
         if limit is not None and len(rows) >= limit:
             truncated = True
             break
-        rows.append(tuple(v if isinstance(v, PLAIN) else _plain(v) for v in record.values()))
+        rows.append(tuple(v if isinstance(v, PLAIN) else _plain(v, nodes) for v in record.values()))
     summary = result.consume()
     counters = {
         name: value
@@ -261,31 +262,33 @@ def _collect(result: neo4j.Result, limit: int | None) -> Result:
     return Result(columns, tuple(rows), truncated, counters, spent)
 
 
-def _plain(value: Any) -> Any:
-    """A driver value as plain Python: nodes, relationships and paths as dataclasses, times as datetime's."""
+def _plain(value: Any, nodes: dict[str, GraphNode]) -> Any:
+    """A driver value as plain Python; ``nodes`` keeps those of one result, which has each in many paths."""
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, nodes) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _plain(item, nodes) for name, item in value.items()}
     driver = _driver_module()
     if isinstance(value, driver.graph.Node):
-        return GraphNode(tuple(sorted(value.labels)), _properties(value), value.element_id)
+        if value.element_id not in nodes:
+            own = tuple(sorted(value.labels)), _properties(value, nodes)
+            nodes[value.element_id] = GraphNode(*own, value.element_id)
+        return nodes[value.element_id]
     if isinstance(value, driver.graph.Relationship):
         start, end = (node.element_id if node is not None else "" for node in value.nodes)
-        return GraphRelationship(value.type, start, end, _properties(value), value.element_id)
+        return GraphRelationship(value.type, start, end, _properties(value, nodes), value.element_id)
     if isinstance(value, driver.graph.Path):
-        return GraphPath(tuple(map(_plain, value.nodes)), tuple(map(_plain, value.relationships)))
+        parts = (_plain(list(own), nodes) for own in (value.nodes, value.relationships))
+        return GraphPath(*map(tuple, parts))
     if isinstance(value, (driver.time.Date, driver.time.Time, driver.time.DateTime)):
         return value.to_native()
-    if isinstance(value, driver.spatial.Point):
-        return tuple(value)
-    return str(value)
+    return tuple(value) if isinstance(value, driver.spatial.Point) else str(value)
 
 
-def _properties(entity: Any) -> dict[str, Any]:
-    return {name: _plain(entity[name]) for name in sorted(entity)}
+def _properties(entity: Any, nodes: dict[str, GraphNode]) -> dict[str, Any]:
+    return {name: _plain(entity[name], nodes) for name in sorted(entity)}
 
 
 @contextmanager
