@@ -122,3 +122,12 @@ def test_what_has_no_literal_is_refused(value: object) -> None:
 def test_a_string_stays_one_token_whatever_it_holds(text: str) -> None:
     found = cypher_text.tokens(f"RETURN {cypher_text.literal(text)} AS x")
     assert [token.kind for token in found] == ["word", "string", "word", "word"]
+
+
+def test_a_statement_for_each_value_of_a_list() -> None:
+    text = "CALL () {\n  MATCH (n {id: $unit}) RETURN n LIMIT $limit // $unit\n}\nRETURN n.id AS id, '$unit' AS word"
+    assert cypher_text.each(text, "unit", ("id", "word")) == (
+        "UNWIND $unit AS each_\nCALL (each_) {\n"
+        "CALL (each_) {\n  MATCH (n {id: each_}) RETURN n LIMIT $limit // $unit\n}\n"
+        "RETURN n.id AS id, '$unit' AS word\n}\nRETURN each_, `id`, `word`"
+    )

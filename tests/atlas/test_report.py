@@ -8,9 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from atlas import lookup
+from atlas import catalogue, lookup
 from atlas.errors import DataError
 from atlas.figures import Places, Studio
+from atlas.report import units
 from atlas.report.build import MARK, build
 from atlas.report.site import Site, slug
 from atlas.store import prepare
@@ -107,6 +108,22 @@ def test_the_same_atlas_gives_the_same_report(report: Path, golden: Connection, 
     }
     for name in files:
         assert (report / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_what_is_asked_for_many_units_at_once_is_what_each_is_told(golden: Connection) -> None:
+    for kind, asked in units.ASKED.items():
+        members = [row["unit"] for row in lookup.run(golden, "units_of_circuits").rows if row["kind"] == kind]
+        assert len(members) > 1 or kind == "Sense"
+        for name, limit in (*asked, *((("senses_of_neuron", None),) if kind == "Neuron" else ())):
+            query, parameter = catalogue.get(name), kind.lower()
+            values = {p.name: p.default for p in query.parameters if p.name != parameter}
+            values |= {} if limit is None else {"limit": min(limit, 2)}
+            together = lookup.ask_each(golden, query, parameter, [*members, "nothing/like/it"], values)
+            for unit in members:
+                alone = lookup.ask(golden, query, {**values, parameter: unit})
+                assert together[unit].rows == alone.rows, (name, unit)
+                assert together[unit].full == alone.full
+            assert together["nothing/like/it"].rows == ()
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else(golden: Connection, tmp_path: Path) -> None:
