@@ -50,6 +50,13 @@ def library_of(model: str) -> str | None:
     return head if colon and head in LIBRARIES else None
 
 
+def found_from_anywhere(model: str) -> str:
+    """A model's name that means the same in another working folder: a Hugging Face folder by its whole path."""
+    if library_of(model) != "hf":
+        return model
+    return f"hf:{Path(model.partition(':')[2]).expanduser().absolute()}"
+
+
 def default_weights(model: str) -> str | None:
     """The weights that a command takes when none are named: a library's default ones, or the factory's own."""
     return "DEFAULT" if ":" not in model or library_of(model) else None

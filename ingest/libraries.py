@@ -145,6 +145,7 @@ def build_hf(spec: ModelSpec) -> Built:
             expected="config.json and model.safetensors",
             next_step="download the repository first, or save_pretrained into a folder",
         )
+    transformers.utils.logging.disable_progress_bar()
     local, auto = {"local_files_only": True}, transformers.AutoModelForImageClassification
     seed = random_seed(spec) if spec.checkpoint is None else 0
     try:

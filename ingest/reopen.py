@@ -16,6 +16,7 @@ import numpy as np
 from atlas.address import parse_root
 from atlas.errors import DataError, ModelError
 from ingest.activations import PassSpec
+from ingest.builds import found_from_anywhere
 from ingest.devices import with_budget
 from ingest.images import ImageRecord, ImageSet, common_size
 from ingest.job import IngestSpec, Prepared, Sides
@@ -40,7 +41,11 @@ def keep_job(prepared: Prepared, folder: Path, run: str) -> Path:
     spec, images, subject = prepared.spec, prepared.images, prepared.subject
     sources = spec.sides.sources
     document = {
-        "model": {**asdict(spec.model), "checkpoint": _absolute(spec.model.checkpoint)},
+        "model": {
+            **asdict(spec.model),
+            "model": found_from_anywhere(spec.model.model),
+            "checkpoint": _absolute(spec.model.checkpoint),
+        },
         "digest": prepared.model.digest,
         "data": _absolute(spec.data),
         "dataset": images.name,

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from atlas.errors import ModelError
-from ingest.builds import default_weights
+from ingest.builds import default_weights, found_from_anywhere
 from ingest.job import prepare
 from ingest.layers import choose_layers
 from ingest.models import ModelSpec, VisionModel, load_model
@@ -215,6 +215,12 @@ def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.json").write_text('{"model_type": "bert"}')
     assert "not an image classifier" in line(ModelSpec(f"hf:{tmp_path / 'odd'}"))
+
+
+def test_a_folder_is_found_again_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert found_from_anywhere("hf:vit") == f"hf:{tmp_path / 'vit'}"
+    assert found_from_anywhere("package.module:factory") == "package.module:factory"
 
 
 def test_commands_take_default_weights_of_libraries_and_a_factorys_own() -> None:
