@@ -20,14 +20,10 @@ from ingest.cluster import RayCrew, connected
 from ingest.job import prepare
 from ingest.plan import run
 from ingest.shards import Shards
+from tests.cli_runner import Cli
 from tests.ingest.scale.four_methods import DEATHS, FRAGILE, differences, folders, quiet, spec, spools
 
 ROOT = Path(__file__).parents[3]
-# Ray leaves sockets and files of its start-up to the garbage collector, and announces a coming change of a default.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*[Rr]ay.*:FutureWarning"),
-]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -67,15 +63,9 @@ def crew(deaths: Path) -> Iterator[RayCrew]:
 
 @pytest.mark.slow
 def test_the_same_as_one_process_though_workers_are_killed(
-    crew: RayCrew,
-    deaths: Path,
-    whole: Path,
-    data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    crew: RayCrew, deaths: Path, whole: Path, data: Path, tmp_path: Path
 ) -> None:
     run(prepare(spec(data)), folders(tmp_path), quiet, crew=crew)
-    assert capsys.readouterr().out == ""
     assert {path.name for path in deaths.iterdir()} == {str(n) for n in DEATHS}
     assert differences(whole, tmp_path) == []
     assert {spool.run.device for spool in spools(tmp_path)[1:]} == {"ray, 2 x cpu"}
@@ -89,6 +79,7 @@ def test_a_driver_that_was_cut_goes_on(crew: RayCrew, whole: Path, data: Path, t
     command = [sys.executable, "-c", KILLED, str(ROOT), str(data), str(tmp_path), address]
     killed = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.stdout == ""
     assert [spool.run.method for spool in spools(tmp_path)] == ["activations", "gcc", "pure"]
     run(prepare(spec(data)), folders(tmp_path), quiet, crew=crew)
     assert differences(whole, tmp_path) == []
@@ -124,6 +115,16 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 def test_no_cluster_is_one_clear_error(address: str) -> None:
     with pytest.raises(StoreError, match=r"no Ray cluster .*local, auto, or HOST:PORT"), connected(address):
         pass
+
+
+def test_the_command_line_connects_before_it_computes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    cli = Cli(monkeypatch, capsys)
+    asked = ("ingest", "--model", "tests.ingest.scale.four_methods:net", "--data", data, "--spool", tmp_path)
+    line = cli.refused(*asked, "--force", "--no-load", "--ray", "127.0.0.1:1")
+    assert "no Ray cluster" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_atlas_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
