@@ -31,6 +31,8 @@ DRAWN = {
     ("concept", ""): "concept_lineage_down",
     ("sense", ""): "sense_edges",
 }
+# Whose answer it is where the question does not depend on the method asked for.
+ALWAYS = {"neuron": "gcc", "concept": "gig", "sense": "pure"}
 METHODS = {
     "gcc": "GCC, granular concept circuits",
     "cla": "CLA, cross-layer attribution",

@@ -93,7 +93,7 @@ def _thing(
 ) -> Part:
     """The question that draws what the text names; a new image file is explained first."""
     from atlas import lookup
-    from atlas.figures import DRAWN, LIMIT
+    from atlas.figures import ALWAYS, DRAWN, LIMIT
 
     kind, found = _named(connection, text)
     if kind == "circuit":
@@ -111,6 +111,7 @@ def _thing(
             expected=", ".join(f"{k} by {m}" for k, m in DRAWN if m) or None,
             got=f"{kind} by {method}",
         )
+    method = ALWAYS.get(kind, method)
     limit = {"limit": LIMIT} if kind in ("circuit", "image", "class") else {}
     return _part(connection, name, {**limit, **common, kind: found}, text, method)
 

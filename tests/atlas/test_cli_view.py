@@ -58,6 +58,16 @@ def test_whatever_has_a_drawing_is_drawn(
     assert len(boxes) == nodes if nodes else len(boxes) > 1
 
 
+@pytest.mark.parametrize(
+    ("what", "method"), [("block1/1", "GCC"), ("block2/c1", "GIG"), ("block2/0:0", "PURE"), ("cat", "GCC")]
+)
+def test_a_drawing_says_whose_answer_it_is(cli: Cli, tmp_path: Path, what: str, method: str) -> None:
+    out = tmp_path / "x.svg"
+    cli.good("view", what, "-o", out)
+    about = next(e for e in ElementTree.parse(out).getroot() if e.get("id") == "about")
+    assert (about.text or "").startswith(f"{method}, ")
+
+
 def test_two_are_compared(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "ab.html"
     cli.good("view", "c0000000001a", "cat/1.png", "-o", out)
