@@ -16,11 +16,20 @@
 MATCH (:Layer {id: $layer})-[:HAS_NEURON]->(:Neuron)-[:HAS_SENSE]->(a:Sense)<-[x:FEEDS_SENSE]-(n:Neuron)-[y:FEEDS_SENSE]->(b:Sense)
 WHERE a.id < b.id AND x.run = y.run AND ($sense IS NULL OR $sense IN [a.id, b.id])
 WITH a, b, sum(x.relevance * y.relevance) AS product, count(n) AS neurons
-WHERE NOT EXISTS { (a)<-[:HAS_SENSE]-(:Neuron)-[:HAS_SENSE]->(b) }
-WITH a, b, neurons, product, COLLECT { MATCH (a)<-[r:FEEDS_SENSE]-() RETURN r.relevance } AS own,
-  COLLECT { MATCH (b)<-[r:FEEDS_SENSE]-() RETURN r.relevance } AS other
-WITH a, b, neurons, product / sqrt(reduce(t = 0.0, v IN own | t + v * v) * reduce(t = 0.0, v IN other | t + v * v)) AS cosine
+WHERE product > 0 OR $least <= 0
+// Each sense's own length once, not once a pair.
+WITH a, collect({b: b, product: product, neurons: neurons}) AS others
+WITH a, others, COLLECT { MATCH (a)<-[r:FEEDS_SENSE]-() RETURN r.relevance } AS own
+WITH a, others, reduce(t = 0.0, v IN own | t + v * v) AS square
+UNWIND others AS o
+WITH o.b AS b, collect({a: a, square: square, product: o.product, neurons: o.neurons}) AS pairs
+WITH b, pairs, COLLECT { MATCH (b)<-[r:FEEDS_SENSE]-() RETURN r.relevance } AS own
+WITH b, pairs, reduce(t = 0.0, v IN own | t + v * v) AS square
+UNWIND pairs AS p
+WITH p.a AS a, b, p.neurons AS neurons, p.product / sqrt(p.square * square) AS cosine
 WHERE cosine >= $least
+WITH DISTINCT a, b, neurons, cosine
+WHERE NOT EXISTS { (a)<-[:HAS_SENSE]-(:Neuron)-[:HAS_SENSE]->(b) }
 RETURN a.id AS sense_a, b.id AS sense_b, cosine, neurons,
   COUNT { (a)-[:EXEMPLIFIED_BY]->(:Image)<-[:EXEMPLIFIED_BY]-(b) } AS images
 ORDER BY cosine DESC, sense_a, sense_b
