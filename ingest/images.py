@@ -55,7 +55,13 @@ class ImageSet:
     """Whether the folders' names are the numbers that the data has for classes."""
 
 
-def scan_images(root: Path, name: str | None = None, *, workers: int | None = None) -> ImageSet:
+def scan_images(
+    root: Path,
+    name: str | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageSet:
     """Find, decode once and hash all images of a data set.
 
     A folder of image files (:func:`ingest.sources.folders.list_folder`); or, where it holds none, of tar, Parquet or
@@ -67,6 +73,7 @@ def scan_images(root: Path, name: str | None = None, *, workers: int | None = No
     root : the folder or shard.
     name : of the data set; the folder's name if None.
     workers : threads that decode.
+    progress : called with images inspected and images in all.
 
     Raises DataError : no such folder, no readable image in it, or shards whose pictures cannot be told.
     """
@@ -78,8 +85,12 @@ def scan_images(root: Path, name: str | None = None, *, workers: int | None = No
     first: dict[str, str] = {}
     paths = [record.path for record in listing.records]
     inspected = in_order(lambda p: _inspect(top, p), paths, workers)
-    for record, label, found in zip(listing.records, labels.of_record, inspected, strict=True):
+    for done, (record, label, found) in enumerate(
+        zip(listing.records, labels.of_record, inspected, strict=True), start=1
+    ):
         path = record.path
+        if progress is not None:
+            progress(done, len(paths))
         if isinstance(found, str):
             skipped.append((path.encode(errors="backslashreplace").decode(), found))
             continue

@@ -7,8 +7,9 @@ statistics are made, and *judging images*, which are only ever asked about.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -128,12 +129,15 @@ class Prepared:
         return Found(known, file, row)
 
 
-def prepare(spec: IngestSpec) -> Prepared:
+def prepare(spec: IngestSpec, *, progress: Callable[[str, int, int], None] | None = None) -> Prepared:
     """Load the model, enumerate the images, map classes and choose layers.
+
+    ``progress`` is called with "images", images inspected and images in all.
 
     Raises ModelError or DataError for whatever cannot be used.
     """
-    images = scan_images(spec.data, name=spec.dataset)
+    told = None if progress is None else partial(progress, "images")
+    images = scan_images(spec.data, name=spec.dataset, progress=told)
     spec = replace(spec, model=with_texts(spec.model, images, spec.classes))
     model = load_model(spec.model, lambda: common_size(images.images))
     layers = choose_layers(model, spec.layers)

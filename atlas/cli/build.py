@@ -221,7 +221,8 @@ def build(
     from ingest.job import prepare
     from ingest.plan import run
 
-    prepared = prepare(spec)
+    with console.Progress(quiet=quiet) as progress:
+        prepared = prepare(spec, progress=progress)
     for name, reason in prepared.images.skipped:
         console.note(f"skipped {name}: {reason}")
     for name, first in prepared.images.duplicates:

@@ -275,3 +275,12 @@ def test_halves_are_stable_and_keep_sources_together(folder: Path) -> None:
     sides = {image.path.split("/")[0]: bool(side) for image, side in zip(images, grouped, strict=True)}
     assert [sides[image.path.split("/")[0]] for image in images] == grouped.tolist()
     assert len(set(sides.values())) == 2
+
+
+def test_inspection_says_how_far_it_is(tmp_path: Path) -> None:
+    for i in range(3):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    told: list[tuple[int, int]] = []
+    scan_images(tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert told == [(n, 4) for n in range(1, 5)]
