@@ -13,17 +13,19 @@
 // cost: report
 CALL () {
   MATCH (l:Layer)-[:HAS_NEURON]->(n:Neuron)
-  WHERE EXISTS { (n)<-[:INCLUDES]-(:Circuit) }
-  RETURN n.id AS unit, 'Neuron' AS kind, l.id AS layer, COUNT { (n)<-[:INCLUDES]-(:Circuit) } AS circuits
+  WHERE EXISTS { (n)<-[:INCLUDES]-() }
+  RETURN n.id AS unit, 'Neuron' AS kind, l.id AS layer, COUNT { (n)<-[:INCLUDES]-() } AS circuits
   UNION ALL
-  MATCH (c:Concept)
-  WHERE EXISTS { (c)<-[:INCLUDES]-(:Circuit) }
-    OR EXISTS { MATCH (c)-[r:CONTRIBUTES_TO]->(k:Class) WHERE r.scope = k.id AND r.rank_in <= $k }
-  RETURN c.id AS unit, 'Concept' AS kind, c.layer AS layer, COUNT { (c)<-[:INCLUDES]-(:Circuit) } AS circuits
+  CALL () {
+    MATCH (c:Concept) WHERE EXISTS { (c)<-[:INCLUDES]-() } RETURN c
+    UNION
+    MATCH (k:Class)<-[r:CONTRIBUTES_TO]-(c:Concept) WHERE r.scope = k.id AND r.rank_in <= $k RETURN c
+  }
+  RETURN c.id AS unit, 'Concept' AS kind, c.layer AS layer, COUNT { (c)<-[:INCLUDES]-() } AS circuits
   UNION ALL
   MATCH (l:Layer)-[:HAS_NEURON]->(n:Neuron)-[:HAS_SENSE]->(s:Sense)
-  WHERE n.polysemantic AND EXISTS { (n)<-[:INCLUDES]-(:Circuit) }
-  RETURN s.id AS unit, 'Sense' AS kind, l.id AS layer, COUNT { (n)<-[:INCLUDES]-(:Circuit) } AS circuits
+  WHERE n.polysemantic AND EXISTS { (n)<-[:INCLUDES]-() }
+  RETURN s.id AS unit, 'Sense' AS kind, l.id AS layer, COUNT { (n)<-[:INCLUDES]-() } AS circuits
 }
 WITH * WHERE $model IS NULL OR layer STARTS WITH $model + '/'
 RETURN unit, kind, layer, circuits
