@@ -24,6 +24,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 START, END = "<!-- table: python -m ingest.model_table -->", "<!-- end of table -->"
 WHOLE_UNITS, WHOLE_SIDE = 3_000, 96
 """Up to so many units and so large an input a test ingests all layers with GCC, else the narrowest adjacent pair."""
+MOST_PARAMETERS = 500_000_000
+"""Above it a test runs the activation pass alone."""
+ALL, PAIR, NONE = "all layers", "one pair of layers", "not tested"
 _SIDES = {"alexnet": 64, "inception_v3": 96, "maxvit_t": 224, "vit_b_32": 64, "vit_l_32": 64, "vit_h_14": 28}
 _SIDE = 32
 _HEADER = (
@@ -48,9 +51,11 @@ class Row:
         return sum(layer.channels for layer in self.layers)
 
     @property
-    def whole(self) -> bool:
-        """Whether the test's GCC sees all layers."""
-        return self.units <= WHOLE_UNITS and self.side <= WHOLE_SIDE
+    def extent(self) -> str:
+        """The layers that the test's GCC sees."""
+        if self.parameters > MOST_PARAMETERS:
+            return NONE
+        return ALL if self.units <= WHOLE_UNITS and self.side <= WHOLE_SIDE else PAIR
 
     @property
     def line(self) -> str:
@@ -59,7 +64,6 @@ class Row:
             return f"| {self.model} | {self.parameters / 1e6:.1f} M | none: {self.reason} | | | | | |"
         ends = f"`{self.layers[0].name}` … `{self.layers[-1].name}`"
         unit = ", ".join(dict.fromkeys(layer.unit for layer in self.layers))
-        extent = "all layers" if self.whole else "one pair of layers"
         cells = (
             self.model,
             f"{self.parameters / 1e6:.1f} M",
@@ -68,7 +72,7 @@ class Row:
             unit,
             f"{self.units:,}",
         )
-        return "| " + " | ".join(map(str, (*cells, f"{self.side}²", extent))) + " |"
+        return "| " + " | ".join(map(str, (*cells, f"{self.side}²", self.extent))) + " |"
 
 
 def names() -> list[str]:

@@ -11,4 +11,4 @@ from tests.ingest.models.ingesting import NARROW, check
 @pytest.mark.slow
 @pytest.mark.parametrize("model", NARROW)
 def test_a_model_is_ingested_with_all_its_layers(model: str, ingest: Ingest) -> None:
-    check(model, ingest, pair=False)
+    check(model, ingest)

@@ -11,4 +11,4 @@ from tests.ingest.models.ingesting import WIDE, check
 @pytest.mark.slow
 @pytest.mark.parametrize("model", WIDE[::2])
 def test_a_wide_model_is_ingested(model: str, ingest: Ingest) -> None:
-    check(model, ingest, pair=True)
+    check(model, ingest)
