@@ -6,19 +6,20 @@ from ingest import model_table
 from ingest.models import ModelSpec
 from tests.ingest.models.conftest import Ingest
 
-LINES = model_table.kept()
-NARROW = [name for name, line in LINES.items() if line.endswith(f"{model_table.ALL} |")]
-WIDE = [name for name in LINES if name not in NARROW]
+CELLS = {name: [cell.strip() for cell in line.split("|")[1:-1]] for name, line in model_table.kept().items()}
+NARROW = [name for name, cells in CELLS.items() if cells[-1] == model_table.ALL]
+WIDE = [name for name in CELLS if name not in NARROW]
 
 
 def check(model: str, ingest: Ingest) -> None:
     """Ingest a model with random weights; its spools hold all layers and units of its row, edges and circuits."""
-    row = model_table.row(model)
-    spec = ModelSpec(model, weights="random:0", image_size=(row.side, row.side))
-    methods = () if row.extent == model_table.NONE else ("gcc",)
-    found = ingest(spec, methods, pair=row.extent == model_table.PAIR)
-    assert found["activations"].rows("Layer") == len(row.layers)
-    assert found["activations"].rows("Neuron") == row.units
+    _, _, layers, _, _, units, _, extent = CELLS[model]
+    size = model_table.side(model)
+    spec = ModelSpec(model, weights="random:0", image_size=(size, size))
+    methods = () if extent == model_table.NONE else ("gcc",)
+    found = ingest(spec, methods, pair=extent == model_table.PAIR)
+    assert found["activations"].rows("Layer") == int(layers)
+    assert found["activations"].rows("Neuron") == int(units.replace(",", ""))
     assert found["activations"].rows("Image") == 6
     if not methods:
         return
