@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from sklearn.decomposition import MiniBatchDictionaryLearning
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -30,6 +29,9 @@ def learned(vectors: Tensor, concepts: int, seed: int, device: torch.device | st
 
     The penalty of its own sparse codes is :data:`SPARSITY`; the atoms are what is used here, codes are made anew.
     """
+    # A second of processor time at the start of every process, for what few runs ask for.
+    from sklearn.decomposition import MiniBatchDictionaryLearning
+
     x = vectors.detach().double().cpu().numpy()
     x = x / max(float(np.linalg.norm(x, axis=1).mean()), TINY)
     learner = MiniBatchDictionaryLearning(

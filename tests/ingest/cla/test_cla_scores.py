@@ -161,6 +161,7 @@ def test_which_ends_are_taken_apart(nets, family: str, cuts: int | None) -> None
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("family", ["residual", "vit"])
 def test_scores_on_a_gpu_equal_those_on_the_processor(nets, family: str) -> None:
     net = nets(family)

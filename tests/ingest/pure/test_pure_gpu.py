@@ -11,6 +11,7 @@ from ingest.numerics.split_test import split_test
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_vectors(name: str) -> None:
     torch.manual_seed(0)
@@ -27,6 +28,7 @@ def test_vectors(name: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_clusters_and_p() -> None:
     torch.manual_seed(0)
     vectors = torch.randn(20, 60, 30, dtype=torch.float64)
