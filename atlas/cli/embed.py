@@ -44,6 +44,7 @@ def embed(
     from ingest.clip import load_tower
     from ingest.experiments.embeddings import embed as embedded
     from ingest.images import common_size, scan_images
+    from ingest.builds import default_weights
     from ingest.models import ModelSpec, load_model
     from ingest.plan import pick_device
 
@@ -52,6 +53,8 @@ def embed(
         visual, transform = load_tower(model, weights)
         forward = visual.to(place)
     else:
+        if weights is None and checkpoint is None:
+            weights = default_weights(model)
         spec = ModelSpec(model, weights, checkpoint, 0, place)
         loaded = load_model(spec, lambda: common_size(images.images))
         forward, transform = loaded.module, loaded.transform
