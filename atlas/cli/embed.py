@@ -41,10 +41,10 @@ def embed(
     from safetensors.torch import save_file
 
     from atlas.store.files import disk_errors
+    from ingest.builds import default_weights
     from ingest.clip import load_tower
     from ingest.experiments.embeddings import embed as embedded
     from ingest.images import common_size, scan_images
-    from ingest.builds import default_weights
     from ingest.models import ModelSpec, load_model
     from ingest.plan import pick_device
 
