@@ -95,17 +95,16 @@ def spherical_inertia(x: Tensor, centroids: Tensor, labels: Tensor) -> float:
 def _walk(splitter: Splitter, count: int, clusters: int) -> list[Slice]:
     """The clusters: the largest is split, from splits that are made many at a time."""
     heap: list[tuple[int, int, Slice]] = [(-count, 0, (0, count))]
-    ready: dict[int, tuple[Slice, Slice] | None] = {}
+    ready: dict[Slice, tuple[Slice, Slice] | None] = {}
     final: list[tuple[int, Slice]] = []
     made = 1
     while heap and len(heap) + len(final) < clusters:
         missing = clusters - len(heap) - len(final)
-        if heap[0][1] not in ready:
-            open_ = [entry for entry in heapq.nsmallest(missing, heap) if entry[1] not in ready]
-            found = splitter.split([entry[2] for entry in open_])
-            ready |= dict(zip((entry[1] for entry in open_), found, strict=True))
+        if heap[0][2] not in ready:
+            open_ = (entry[2] for entry in heapq.nsmallest(missing, heap))
+            _split_ahead(splitter, [own for own in open_ if own not in ready], missing, ready)
         _, number, own = heapq.heappop(heap)
-        parts = ready.pop(number)
+        parts = ready.pop(own)
         if parts is None:
             final.append((number, own))
             continue
@@ -116,3 +115,16 @@ def _walk(splitter: Splitter, count: int, clusters: int) -> list[Slice]:
     return [
         own for _, own in sorted([*final, *((number, own) for _, number, own in heap)], key=lambda e: e[0])
     ]
+
+
+def _split_ahead(
+    splitter: Splitter, clusters: list[Slice], missing: int, ready: dict[Slice, tuple[Slice, Slice] | None]
+) -> None:
+    """Split clusters, and what becomes of them while it is more than half of the largest, as the walk soon will."""
+    floor = max(stop - start for start, stop in clusters) // 2
+    while clusters:
+        found = dict(zip(clusters, splitter.split(clusters), strict=True))
+        ready |= found
+        parts = [part for pair in found.values() if pair is not None for part in pair]
+        large = sorted((part for part in parts if part[1] - part[0] > floor), key=lambda p: p[0] - p[1])
+        clusters = large[: max(0, missing - len(ready))]

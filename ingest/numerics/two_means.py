@@ -53,7 +53,7 @@ class Search:
     iterations: int = 20
     gain: float = 1e-3
     sample: int = 512
-    energy: float = 0.99
+    energy: float = 0.95
     chunk_bytes: int = 0
 
 
