@@ -21,7 +21,7 @@ from ingest.numerics.lasso import Codes, lasso
 from ingest.segments import OUTPUT, Segment, Trace
 
 METHOD = "gig"
-VERSION = "1"
+VERSION = "2"
 TARGETS = ("logit", "probability")
 
 Clean = Mapping[str, Tensor]
