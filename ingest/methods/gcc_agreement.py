@@ -103,12 +103,17 @@ def _advantage(
     part: str, f1: dict[tuple[str, str, float], Array], shares: Sequence[float], resampling: Resampling
 ) -> Measure:
     best = {
-        by: max(shares, key=lambda share: float(np.nanmean(f1[part, by, share])))
-        for by in ("sensitivity", "overlap")
+        by: max(shares, key=lambda share: _mean(f1[part, by, share])) for by in ("sensitivity", "overlap")
     }
     gain = f1[part, "sensitivity", best["sensitivity"]] - f1[part, "overlap", best["overlap"]]
     settings = {"share": best["sensitivity"], "baseline_share": best["overlap"]}
     return resampling.mean(f"traversal_advantage_{part}", gain, settings)
+
+
+def _mean(values: Array) -> float:
+    """Of what is known; -1, below any F1, where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else -1.0
 
 
 def _absent(index: FlowIndex, results: Sequence[QueryCircuits], resampling: Resampling) -> Measure:

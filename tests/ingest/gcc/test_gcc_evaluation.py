@@ -12,7 +12,7 @@ from atlas.schema import table
 from atlas.spool.columns import check
 from ingest.methods.ablation import ablated_logits
 from ingest.methods.gcc import OverlapRows, query_circuits
-from ingest.methods.gcc_agreement import traversal_measures
+from ingest.methods.gcc_agreement import _advantage, traversal_measures
 from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures, measure_drops
 from ingest.methods.gcc_flow import flows
 from ingest.methods.gcc_job import GccParameters
@@ -194,3 +194,12 @@ def test_interventions_say_what_each_class_lost(residual, judged, resampling):
     lost = np.mean([d.by_kind["circuit"] for d in own])
     assert changed["before"][row] - changed["after"][row] == pytest.approx(lost)
     assert changed["low"][row] <= -lost <= changed["high"][row]
+
+
+def test_an_advantage_over_nothing_is_not_a_number() -> None:
+    """Circuits without an edge have no F1; the means of none of them warn of nothing."""
+    f1 = {
+        ("edges", by, share): np.full(2, np.nan) for by in ("sensitivity", "overlap") for share in (0.1, 0.2)
+    }
+    found = _advantage("edges", f1, (0.1, 0.2), Resampling([("a",), ("b",)]))
+    assert math.isnan(found.value)
