@@ -7,6 +7,7 @@ the same command begins anew.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,9 @@ from atlas.store.state import Places
 
 Progress = Callable[[str, int, int], None]
 Checkpoint = Callable[[str], None]
+IMPORTER = "import: Neo4j's importer"
+_STAGE = re.compile(r"\((\d+)/(\d+)\) ")
+_PERCENT = re.compile(r"[.\- ]*\s(\d+)%")
 MANY_ROWS = 300_000
 """From here on the import is the faster way: below, Bolt is done before the server has been stopped and started."""
 _DESCRIBE = "UNWIND $rows AS row MATCH (r:Run {id: row.id}) SET r += row"
@@ -65,6 +69,22 @@ def fits(spools: Sequence[Spool], settings: Settings, *, least: int = MANY_ROWS)
 def cut(settings: Settings) -> bool:
     """Whether an import into the managed server was cut: only another import starts it again."""
     return settings.neo4j_uri is None and Places(settings.atlas_home).importing.exists()
+
+
+class Heard:
+    """What Neo4j's importer prints as progress: its stage ``(2/4)`` and each line's percentage of that stage."""
+
+    def __init__(self, step: Progress) -> None:
+        self._step = step
+        self._stage, self._stages = 0, 4
+        step(IMPORTER, 0, 100 * self._stages)
+
+    def __call__(self, line: str) -> None:
+        """One line as it was printed."""
+        if stage := _STAGE.match(line):
+            self._stage, self._stages = int(stage[1]) - 1, int(stage[2])
+        elif percent := _PERCENT.match(line):
+            self._step(IMPORTER, 100 * self._stage + int(percent[1]), 100 * self._stages)
 
 
 def import_spools(
@@ -103,14 +123,13 @@ def import_spools(
                     step("import: CSV", sum(written.rows for written in tables), total)
             written = time.monotonic()
             at("csv")
-            step("import: Neo4j's importer", 0, 1)
             with local.stopped(settings):
                 with disk_errors(places.home):
                     places.importing.touch()
                 at("stopped")
-                local.admin(settings, *_arguments(tables, folder, local.memory_of(settings).page_cache))
+                memory = local.memory_of(settings).page_cache
+                local.admin(settings, *_arguments(tables, folder, memory), heard=Heard(step))
                 at("imported")
-                step("import: Neo4j's importer", 1, 1)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         imported = time.monotonic()

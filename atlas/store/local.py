@@ -119,15 +119,17 @@ def stopped(settings: Settings) -> Iterator[Path]:
         yield places.home
 
 
-def admin(settings: Settings, *arguments: str) -> str:
+def admin(settings: Settings, *arguments: str, heard: Callable[[str], None] | None = None) -> str:
     """Run `neo4j-admin` with `arguments` on the managed server's home, in its memory; give what it printed.
+
+    ``heard`` is called with each line as it is printed.
 
     Raises
     ------
     StoreError : it failed; the line carries its last words.
     """
     places = Places(settings.atlas_home)
-    return process.admin(ensure_jars(settings), places.home, arguments, memory_of(settings).heap)
+    return process.admin(ensure_jars(settings), places.home, arguments, memory_of(settings).heap, heard)
 
 
 def _start_locked(places: Places, settings: Settings, jars: Path, launch: Launch) -> Target:

@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -71,8 +72,16 @@ def spawn(jars: Path, home: Path, heap: int, options: Sequence[str] = (), wrappe
         os.close(console)
 
 
-def admin(jars: Path, home: Path, arguments: Sequence[str], heap: int | None = None) -> str:
+def admin(
+    jars: Path,
+    home: Path,
+    arguments: Sequence[str],
+    heap: int | None = None,
+    heard: Callable[[str], None] | None = None,
+) -> str:
     """Run neo4j-admin to its end and give what it printed. `heap` in MiB; without it Java takes a quarter of all.
+
+    ``heard`` is called with each line as it is printed.
 
     Raises
     ------
@@ -81,20 +90,31 @@ def admin(jars: Path, home: Path, arguments: Sequence[str], heap: int | None = N
     options = [f"--add-opens={name}=ALL-UNNAMED" for name in OPENS]
     if heap is not None:
         options.append(f"-Xmx{heap}m")
-    done = subprocess.run(
-        [str(java()), *options, "-cp", f"{jars}/*", ADMIN, *arguments],
-        env={**_environment(), "NEO4J_HOME": str(home), "NEO4J_CONF": str(home / "conf")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StoreError(
-            f"neo4j-admin {' '.join(arguments[:2])} failed, saying {reason(done.stderr or done.stdout)!r}",
-            where=home,
-        )
-    return done.stdout
+    said: list[str] = []
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        with subprocess.Popen(
+            [str(java()), *options, "-cp", f"{jars}/*", ADMIN, *arguments],
+            env={**_environment(), "NEO4J_HOME": str(home), "NEO4J_CONF": str(home / "conf")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as running:
+            try:
+                for line in running.stdout or ():
+                    said.append(line)
+                    if heard is not None:
+                        heard(line)
+            except BaseException:
+                running.kill()
+                raise
+        if running.returncode != 0:
+            errors.seek(0)
+            words = reason(errors.read() or "".join(said))
+            raise StoreError(f"neo4j-admin {' '.join(arguments[:2])} failed, saying {words!r}", where=home)
+    return "".join(said)
 
 
 def alive(pid: int) -> bool:

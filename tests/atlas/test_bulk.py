@@ -12,7 +12,7 @@ import pytest
 from atlas.errors import BusyError, SpoolError, StoreError
 from atlas.spool import Spool
 from atlas.store import local
-from atlas.store.bulk import cut, fits, import_spools
+from atlas.store.bulk import Heard, cut, fits, import_spools
 from atlas.store.connection import Connection
 from atlas.store.lease import writing
 from atlas.store.loader import load
@@ -75,7 +75,8 @@ def test_the_same_graph_as_bolt(
     both = two(spools, tmp_path)
     for spool in both:
         load(spool, connection)
-    report = import_spools(both, empty, launch=launch)
+    told: list[tuple[str, int, int]] = []
+    report = import_spools(both, empty, launch=launch, progress=lambda *step: told.append(step))
     target = local.running_target(empty)
     assert target is not None
     with Connection(target, strict=True) as other:
@@ -85,6 +86,10 @@ def test_the_same_graph_as_bolt(
         with pytest.raises(StoreError, match="empty database"):
             import_spools(both, empty, launch=launch)
     assert report.rows["Neuron"] == 3
+    percents = [done for stage, done, total in told if "importer" in stage and total == 400]
+    assert percents == sorted(percents)
+    assert percents[-1] == 400
+    assert len(percents) > 20
 
 
 @pytest.mark.slow
@@ -147,3 +152,18 @@ def test_what_cannot_be_imported(spools: Any, tmp_path: Path) -> None:
         import_spools([both[0], twin], home)
     with pytest.raises(StoreError, match="managed server"):
         import_spools(both, Settings(atlas_home=tmp_path / "home", neo4j_uri="bolt://127.0.0.1:1"))
+
+
+def test_what_the_importer_prints_is_progress() -> None:
+    told: list[tuple[str, int, int]] = []
+    heard = Heard(lambda *step: told.append(step))
+    for line in (
+        "  Estimated disk space usage: 12.95KiB\n",
+        "(1/4) Node import 2026-11-21 05:25:07.449+0000\n",
+        "-......... .......... .......... .......... ..........   5% ∆885ms [885ms]\n",
+        "(2/4) Relationship import 2026-11-21 05:25:08.361+0000\n",
+        ".......... .......... .......... .......... .......... 100% ∆0ms [2s 604ms]\n",
+        "Peak memory usage: 1.035GiB 90% of it\n",
+    ):
+        heard(line)
+    assert [(done, total) for _, done, total in told] == [(0, 400), (5, 400), (200, 400)]
