@@ -79,8 +79,8 @@ def page(figures: Mapping[str, Any]) -> str:
     """The page as Markdown."""
     lines = [HEAD, f"\nMeasured on {figures['device']}.\n"]
     lines += _growth(figures["sweep"])
-    lines += _large(figures["large"])
-    lines += _predicted(figures["large"])
+    if "large" in figures:
+        lines += [*_large(figures["large"]), *_predicted(figures["large"])]
     return "".join(lines)
 
 
