@@ -125,9 +125,12 @@ def main(arguments: list[str] | None = None) -> int:
         only = [name for name in chosen.only.split(",") if name]
         found = asked(folder, lambda c, s: scale_latency.run(c, s, only, chosen.repeats))
     kept = folder / f"{chosen.step}.json"
+    after = surroundings()["load"]
+    for one in found.get("queries", {}).values():
+        one["measured"] = {"date": before["date"], "load": [before["load"][0], after[0]]}
     if chosen.step == "latency" and chosen.only and kept.exists():
         found["queries"] = json.loads(kept.read_text(encoding="utf-8"))["queries"] | found["queries"]
-    found["surroundings"] = before | {"load_after": surroundings()["load"]}
+    found["surroundings"] = before | {"load_after": after}
     kept.write_text(json.dumps(finite(found), indent=1), encoding="utf-8")
     print(json.dumps({key: value for key, value in found.items() if key != "queries"}))
     return 0

@@ -31,6 +31,10 @@ OF_METHOD = (
 EXPLAINED = (
     "MATCH (n:Circuit {method: 'gcc'}) WITH DISTINCT n.target AS id ORDER BY rand() LIMIT $drawn RETURN id"
 )
+EXPLAINED_CLASSES = (
+    "MATCH (n:Circuit {method: 'gcc'}) WITH DISTINCT n.target AS id ORDER BY rand() LIMIT 2 * $drawn "
+    "MATCH (:Image {id: id})-[:LABELLED]->(c:Class) RETURN DISTINCT c.id LIMIT $drawn"
+)
 PAIRS = (
     "MATCH (a:Neuron) WITH a ORDER BY rand() LIMIT $drawn "
     "MATCH (a)-[r:FLOWS_TO {rank_out: 2}]->()-[s:FLOWS_TO {rank_out: 1}]->()-[t:FLOWS_TO {rank_out: 3}]->(b:Neuron) "
@@ -43,6 +47,17 @@ SERVED = (
     "RETURN c.id, head(collect(DISTINCT d.id))"
 )
 OF_CLA = ("circuit_attributions", "circuit_attributions_drawing", "circuit_class_scores", "weakest_link")
+# What has no exact circuit has nothing to say to these, and would make them look fast.
+OF_EXPLAINED = (
+    "circuit_of_image",
+    "circuit_of_image_drawing",
+    "exact_circuits_of_class",
+    "exact_circuits_of_class_drawing",
+    "image_circuits",
+    "image_senses",
+    "nearest_images_by_circuit",
+    "neurons_shared_by_classes",
+)
 # Optional arguments without which a query is not the question that its name says.
 ASKED = {
     "nearest_concepts": ("concept",),
@@ -84,6 +99,8 @@ class Asker:
             "image": [x for pair in zip(explained, images, strict=False) for x in pair],
             "circuit": self._ids(OF_METHOD, method="gcc"),
             "circuit of a class": self._ids(OF_METHOD, method="cla"),
+            "explained class": self._ids(EXPLAINED_CLASSES),
+            "explained image": explained,
             "pair": self._ids(PAIRS),
             "classes": self._ids(SERVED),
         }
@@ -95,7 +112,7 @@ class Asker:
         wanted = [p for p in query.parameters if p.required or p.name in ASKED.get(query.name, ())]
         for p in wanted:
             given[p.name] = self._value(query.name, p.type, draw)
-        given |= self._together(set(given), draw)
+        given |= self._together(query.name, set(given), draw)
         if turn % 2 and given.get("model", "") is None:
             given["model"] = self.model
         return given
@@ -114,10 +131,15 @@ class Asker:
         }
         if kind in special:
             return special[kind]()
+        if name in OF_EXPLAINED and kind in ("image", "class"):
+            return draw.choice(self.pools[f"explained {kind}"])
         return draw.choice(self.pools["circuit of a class" if name in OF_CLA else kind])
 
-    def _together(self, names: set[str], draw: random.Random) -> dict[str, Any]:
+    def _together(self, query: str, names: set[str], draw: random.Random) -> dict[str, Any]:
         """Arguments that only make sense as a pair."""
+        if {"class_a", "class_b"} <= names and query in OF_EXPLAINED:
+            both = draw.sample(self.pools["explained class"], 2)
+            return dict(zip(("class_a", "class_b"), both, strict=True))
         if {"class_a", "class_b"} <= names:
             return dict(zip(("class_a", "class_b"), draw.choice(self.pools["classes"]), strict=True))
         if {"source", "target"} <= names:
