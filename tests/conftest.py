@@ -135,11 +135,11 @@ def _open_connection(server: Server) -> Iterator[Connection]:
 @pytest.fixture
 def connection(_open_connection: Connection) -> Connection:
     """A connection to an empty database (schema kept)."""
-    empty(_open_connection)
+    clear(_open_connection)
     return _open_connection
 
 
-def empty(connection: Connection) -> None:
+def clear(connection: Connection) -> None:
     """Delete all, relationships first and in small steps: the tests' servers have little memory."""
     for pattern in ("()-[x]->()", "(x)"):
         connection.auto(f"MATCH {pattern} CALL (x) {{ DELETE x }} IN TRANSACTIONS OF 5000 ROWS")
@@ -151,6 +151,16 @@ def cli(
 ) -> Cli:
     """The command line, talking to this worker's server."""
     return Cli(monkeypatch, capsys)
+
+
+@pytest.fixture
+def empty(template: Path, jars: Path, launch: local.Launch, tmp_path: Path) -> Iterator[Settings]:
+    """A server of this test's own, initialised and not running, which the importer may stop and fill."""
+    home = tmp_path / "home"
+    shutil.copytree(template, home)
+    settings = Settings(atlas_home=home, atlas_neo4j_lib=jars, atlas_heap="512m", atlas_page_cache="64m")
+    yield settings
+    local.stop(settings)
 
 
 @pytest.fixture
@@ -177,7 +187,7 @@ def golden(_open_connection: Connection) -> Connection:
 
     Prepared as a load would, so that the server knows every name of the schema and warns of none.
     """
-    empty(_open_connection)
+    clear(_open_connection)
     prepare.introduce(_open_connection)
     prepare.constrain(_open_connection)
     graph = json.loads((Path(__file__).parent / "queries" / "graph.json").read_text(encoding="utf-8"))

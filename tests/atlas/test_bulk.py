@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,6 @@ Graph = Callable[[Connection], list[str]]
 
 class CutError(Exception):
     """What a checkpoint throws."""
-
-
-@pytest.fixture
-def empty(template: Path, jars: Path, launch: local.Launch, tmp_path: Path) -> Iterator[Settings]:
-    home = tmp_path / "home"
-    shutil.copytree(template, home)
-    settings = Settings(atlas_home=home, atlas_neo4j_lib=jars, atlas_heap="512m", atlas_page_cache="64m")
-    yield settings
-    local.stop(settings)
 
 
 def two(spools: Any, folder: Path) -> list[Spool]:

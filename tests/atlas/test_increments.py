@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +91,6 @@ def test_two_models_in_either_order_are_the_same_graph(
         found.append(whole_graph(connection))
         connection.auto("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")
     assert found[0] == found[1]
-
-
-@pytest.fixture
-def empty(template: Path, jars: Path, launch: local.Launch, tmp_path: Path) -> Iterator[Settings]:
-    home = tmp_path / "home"
-    shutil.copytree(template, home)
-    settings = Settings(atlas_home=home, atlas_neo4j_lib=jars, atlas_heap="512m", atlas_page_cache="64m")
-    yield settings
-    local.stop(settings)
 
 
 @pytest.mark.slow

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -124,16 +123,6 @@ def test_ten_kills_between_the_first_image_and_the_last_row(
     ingest_and_load(data, tmp_path / "killed", lambda _: None)
     assert digests(tmp_path / "killed") == digests(tmp_path / "uncut")
     assert fingerprint(connection) == uncut
-
-
-@pytest.fixture
-def empty(template: Path, jars: Path, launch: local.Launch, tmp_path: Path) -> Iterator[Settings]:
-    """An empty server of its own, which the importer may stop and fill."""
-    home = tmp_path / "home"
-    shutil.copytree(template, home)
-    settings = Settings(atlas_home=home, atlas_neo4j_lib=jars, atlas_heap="512m", atlas_page_cache="64m")
-    yield settings
-    local.stop(settings)
 
 
 def test_an_import_that_is_killed_gives_the_graph_of_bolt(
