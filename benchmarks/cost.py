@@ -32,10 +32,20 @@ AXES: Mapping[str, tuple[int, ...]] = {
     "concepts": (8, 16, 32, 64),
     "classes": (2, 4, 8, 16),
     "queries": (1, 2, 4, 8),
+    "references": (5, 10, 20, 40),
 }
 LARGE = {
-    name: {"model": name, "size": 224, "queries": 1, "per_class": 1, "targets": 2, "steps": 4, "batch": 8}
-    for name in ("resnet50", "vit_b_16")
+    name: {
+        "model": name,
+        "size": 224,
+        "queries": 1,
+        "per_class": 1,
+        "targets": 2,
+        "steps": 4,
+        "references": references,
+        "batch": 8,
+    }
+    for name, references in (("resnet50", 8), ("vit_b_16", 2))
 }
 
 
@@ -99,11 +109,15 @@ def exponents(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def figures() -> dict[str, Any]:
+    """What was measured before, by part; empty if nothing was."""
+    kept: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    return kept
+
+
 def write_figures(part: str, value: Any) -> None:
     """Keep one part of the figures, with the machine."""
-    kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
-    kept[part] = value
-    kept["device"] = device_name()
+    kept = {**figures(), part: value, "device": device_name()}
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
@@ -112,16 +126,20 @@ def main(arguments: list[str]) -> int:
     """Exit code 0, or 1 if a job failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks cost", description=__doc__)
     parser.add_argument("step", choices=["sweep", "large", "page"])
-    step = parser.parse_args(arguments).step
+    parser.add_argument("--model", choices=list(LARGE), action="append", help="of large: this one alone")
+    parsed = parser.parse_args(arguments)
+    step = parsed.step
     try:
         if step == "sweep":
             write_figures("sweep", [measured(job) for _, _, job in points()])
         elif step == "large":
-            write_figures("large", {name: measured(job) for name, job in LARGE.items()})
+            for name in parsed.model or LARGE:
+                found = measured(LARGE[name])
+                write_figures("large", {**figures().get("large", {}), name: found})
         else:
             from benchmarks.cost_page import write
 
-            write(json.loads(FIGURES.read_text(encoding="utf-8")))
+            write(figures())
     except BenchmarkError as error:
         sys.stderr.write(f"{error}\n")
         return 1

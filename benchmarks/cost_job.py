@@ -27,6 +27,7 @@ from ingest.job import IngestSpec, Sides, prepare
 from ingest.methods.cla_job import ClaParameters
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.gig_job import GigParameters
+from ingest.methods.pure_job import PureParameters
 from ingest.models import ModelSpec
 from ingest.plan import Folders, run
 
@@ -50,6 +51,8 @@ class Job:
     targets: int = 4
     """Concepts of a layer and class that GIG explains."""
     steps: int = 8
+    references: int = 10
+    """Images of a neuron that PURE splits into senses of at least half as many."""
     batch: int = 16
 
     def spec(self, data: Path) -> IngestSpec:
@@ -71,6 +74,7 @@ class Job:
                 top_concepts=self.targets,
                 steps=self.steps,
             ),
+            pure=PureParameters(references=self.references, least=max(1, self.references // 2)),
         )
 
 
@@ -101,6 +105,7 @@ def measure(job: Job) -> dict[str, Any]:
         def at(name: str) -> None:
             nonlocal last
             now = time.process_time()
+            sys.stderr.write(f"{now:8.0f} s {name}\n")
             if name.startswith("spooled:"):
                 method = name.partition(":")[2]
                 for kind, spent in kinds.items():
