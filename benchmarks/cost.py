@@ -42,10 +42,13 @@ LARGE = {
         "per_class": 1,
         "targets": 2,
         "steps": 4,
-        "references": references,
         "batch": 8,
+        **less,
     }
-    for name, references in (("resnet50", 8), ("vit_b_16", 2))
+    for name, less in (
+        ("resnet50", {"references": 8}),
+        ("vit_b_16", {"references": 2, "flow": 1}),
+    )
 }
 
 

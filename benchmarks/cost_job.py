@@ -46,6 +46,8 @@ class Job:
     classes: int = 4
     queries: int = 2
     concepts: int = 16
+    flow: int = 10
+    """Images that GCC's flow averages a source over, if its root list holds so many."""
     per_class: int = 2
     """Images of a class that CLA and GIG look at."""
     targets: int = 4
@@ -66,7 +68,7 @@ class Job:
             force=True,
             workers=1,
             passes=PassSpec(batch=self.batch),
-            gcc=GccParameters(root_share=0.1, mask_share=0.3),
+            gcc=GccParameters(root_share=0.1, mask_share=0.3, flow_images=self.flow),
             cla=ClaParameters(images_per_scope=self.per_class),
             gig=GigParameters(
                 concepts=self.concepts,
@@ -117,12 +119,18 @@ def measure(job: Job) -> dict[str, Any]:
                 kinds[kind] = kinds.get(kind, 0.0) + now - last
             last = now
 
-        run(prepared, Folders(home / "work", home / "spools", home / "media"), lambda *_: None, at)
+        run(prepared, Folders(home / "work", home / "spools", home / "media"), told, at)
         bare = bare_forward(prepared.model.module, prepared.model.input_shape)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     neurons = sum(layer.channels for layer in prepared.layers)
     facts = {"neurons": neurons, "layers": len(prepared.layers), "forward_seconds": bare, "peak_bytes": peak}
     return {"job": asdict(job), "seconds": dict(seconds), **facts}
+
+
+def told(what: str, done: int, total: int) -> None:
+    """A line now and then for who waits."""
+    if done * 20 // max(1, total) != (done - 1) * 20 // max(1, total):
+        sys.stderr.write(f"{time.process_time():8.0f} s {what} {done} of {total}\n")
 
 
 def bare_forward(module: torch.nn.Module, shape: tuple[int, int, int], images: int = 8) -> float:

@@ -35,6 +35,11 @@ EXPLAINED_CLASSES = (
     "MATCH (n:Circuit {method: 'gcc'}) WITH DISTINCT n.target AS id ORDER BY rand() LIMIT 2 * $drawn "
     "MATCH (:Image {id: id})-[:LABELLED]->(c:Class) RETURN DISTINCT c.id LIMIT $drawn"
 )
+# GIG was asked about few single images; it has nothing to say of others.
+EXPLAINED_BY_GIG = (
+    "MATCH (n:Image)<-[:EXPLAINS]-(:Circuit) WITH DISTINCT n MATCH (n)-[:EXPRESSES]->(:Concept)-[r:CONTRIBUTES_TO]->() "
+    "WHERE r.scope = n.id RETURN DISTINCT n.id LIMIT $drawn"
+)
 PAIRS = (
     "MATCH (a:Neuron) WITH a ORDER BY rand() LIMIT $drawn "
     "MATCH (a)-[r:FLOWS_TO {rank_out: 2}]->()-[s:FLOWS_TO {rank_out: 1}]->()-[t:FLOWS_TO {rank_out: 3}]->(b:Neuron) "
@@ -47,6 +52,7 @@ SERVED = (
     "RETURN c.id, head(collect(DISTINCT d.id))"
 )
 OF_CLA = ("circuit_attributions", "circuit_attributions_drawing", "circuit_class_scores", "weakest_link")
+OF_GIG = ("concept_edges_of_image", "concept_edges_of_image_drawing")
 # What has no exact circuit has nothing to say to these, and would make them look fast.
 OF_EXPLAINED = (
     "circuit_of_image",
@@ -101,6 +107,7 @@ class Asker:
             "circuit of a class": self._ids(OF_METHOD, method="cla"),
             "explained class": self._ids(EXPLAINED_CLASSES),
             "explained image": explained,
+            "image in concepts": self._ids(EXPLAINED_BY_GIG),
             "pair": self._ids(PAIRS),
             "classes": self._ids(SERVED),
         }
@@ -133,6 +140,8 @@ class Asker:
             return special[kind]()
         if name in OF_EXPLAINED and kind in ("image", "class"):
             return draw.choice(self.pools[f"explained {kind}"])
+        if name in OF_GIG and kind == "image":
+            return draw.choice(self.pools["image in concepts"])
         return draw.choice(self.pools["circuit of a class" if name in OF_CLA else kind])
 
     def _together(self, query: str, names: set[str], draw: random.Random) -> dict[str, Any]:

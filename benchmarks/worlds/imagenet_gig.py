@@ -18,6 +18,8 @@ from benchmarks.worlds.imagenet import ACTIVE, World, best, chunks, places, popu
 
 Tables = Iterator[tuple[str, dict[str, Any]]]
 PER_DIRECTION = 16
+CLASSES_PER_IMAGE = 50
+"""So many classes there are for each image that was asked about by itself, beside them."""
 NOISE = 0.6
 """Of a vector's length, at its direction's length 1."""
 
@@ -104,21 +106,45 @@ def _concepts(world: World, layer: int, part: range, ids: list[str], draw: np.ra
 
 
 def contributions(world: World) -> Tables:
-    """Per class and layer what the class's concepts give the class and its strongest concepts of the next layer."""
+    """Per class, and some images, and layer what its concepts give the class and its strongest of the next layer."""
+    scopes = [(np.arange(part.start, part.stop), world.class_ids) for part in chunks(world.classes, 200)]
+    asked = explained(world)
+    for number, (own, ids) in enumerate([*scopes, (asked, world.image_ids)]):
+        yield from _scope(world, number, world.labels[own], own, ids)
+
+
+def explained(world: World) -> NDArray[np.int64]:
+    """The images that were asked about by themselves."""
+    return world.queries[: max(1, world.classes // CLASSES_PER_IMAGE)]
+
+
+def _scope(
+    world: World, number: int, classes: NDArray[np.int64], own: NDArray[np.int64], ids: list[str]
+) -> Tables:
+    """Of some classes, or some images of classes, each a scope of its own."""
     last, tops = len(world.channels), world.size.gig.top_concepts
     for layer in range(last):
-        for part in chunks(world.classes, 200):
-            own = np.arange(part.start, part.stop)[:, None]
-            yield "Concept-CONTRIBUTES_TO-Class", _edges(world, layer, part, own, last - layer)
-            if layer + 1 < last:
-                there = world.active_concepts(layer + 1)[part.start : part.stop, :tops]
-                yield "Concept-CONTRIBUTES_TO-Concept", _edges(world, layer, part, there, 1)
+        named = Coded(own, ids)
+        yield "Concept-CONTRIBUTES_TO-Class", _edges(world, layer, (number, classes, named), None)
+        if layer + 1 < last:
+            there = world.active_concepts(layer + 1)[classes, :tops]
+            yield "Concept-CONTRIBUTES_TO-Concept", _edges(world, layer, (number, classes, named), there)
 
 
-def _edges(world: World, layer: int, part: range, there: NDArray[np.int64], hops: int) -> dict[str, Any]:
-    draw = world.draw(44, layer, part.start, hops)
-    here = world.active_concepts(layer)[part.start : part.stop]
-    rows, targets, width = len(part), there.shape[1], min(world.size.gig.keep, here.shape[1])
+def _edges(
+    world: World,
+    layer: int,
+    scope: tuple[int, NDArray[np.int64], Coded],
+    concepts: NDArray[np.int64] | None,
+) -> dict[str, Any]:
+    """What concepts of a layer give some concepts of the next, or the scopes' own classes where those are None."""
+    number, classes, own = scope
+    to_class = concepts is None
+    there = classes[:, None] if concepts is None else concepts
+    hops = len(world.channels) - layer if to_class else 1
+    draw = world.draw(44, layer, number, int(to_class))
+    here = world.active_concepts(layer)[classes]
+    rows, targets, width = len(classes), there.shape[1], min(world.size.gig.keep, here.shape[1])
     # The strongest concepts of a layer give most, to whatever comes next.
     weights = np.broadcast_to(
         -0.15 * np.arange(here.shape[1], dtype=np.float32), (rows * targets, here.shape[1])
@@ -126,7 +152,6 @@ def _edges(world: World, layer: int, part: range, there: NDArray[np.int64], hops
     place = best(draw, weights, width).reshape(rows, targets, width)
     sign = np.where(draw.random((rows * targets, width)) < 0.85, 1.0, -1.0)
     gig = scores(draw, rows * targets, width) * sign
-    to_class = targets == 1 and there.shape == (rows, 1)
     count = gig.size
     return {
         "start": Coded(np.take_along_axis(here[:, None, :], place, 2).ravel(), world.concepts(layer)),
@@ -134,7 +159,7 @@ def _edges(world: World, layer: int, part: range, there: NDArray[np.int64], hops
             np.repeat(there.ravel(), width), world.class_ids if to_class else world.concepts(layer + 1)
         ),
         "gig": gig.ravel(),
-        "scope": Coded(np.repeat(np.arange(part.start, part.stop), targets * width), world.class_ids),
+        "scope": Coded(np.repeat(own.codes, targets * width), own.names),
         "share": (gig / np.abs(gig).sum(axis=1, keepdims=True) * 0.7).ravel().round(6),
         "rank_in": np.tile(np.arange(1, width + 1), rows * targets),
         "rank_out": np.ones(count, np.int64) if to_class else draw.integers(1, targets + 1, count),
