@@ -32,6 +32,10 @@ AXES: Mapping[str, tuple[int, ...]] = {
     "concepts": (8, 16, 32, 64),
     "classes": (2, 4, 8, 16),
     "queries": (1, 2, 4, 8),
+    "flow": (1, 2, 5, 10),
+    "per_class": (1, 2, 4, 8),
+    "targets": (2, 4, 8, 16),
+    "steps": (4, 8, 16, 32),
     "references": (5, 10, 20, 40),
 }
 LARGE = {

@@ -31,6 +31,8 @@ from ingest.methods.pure_job import PureParameters
 from ingest.models import ModelSpec
 from ingest.plan import Folders, run
 
+ROOT_SHARE = 0.1
+"""Of the list images: with few images the default would leave lists of one."""
 METHODS = ("gcc", "cla", "gig", "pure")
 
 
@@ -68,7 +70,7 @@ class Job:
             force=True,
             workers=1,
             passes=PassSpec(batch=self.batch),
-            gcc=GccParameters(root_share=0.1, mask_share=0.3, flow_images=self.flow),
+            gcc=GccParameters(root_share=ROOT_SHARE, mask_share=0.3, flow_images=self.flow),
             cla=ClaParameters(images_per_scope=self.per_class),
             gig=GigParameters(
                 concepts=self.concepts,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cost import AXES, BASE, by_stage, exponents, scaled
+from benchmarks.cost_job import ROOT_SHARE
 from benchmarks.cost_plot import plot
+from ingest.methods.gcc_job import GccParameters
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "cost.md"
@@ -32,33 +35,45 @@ fixed part of a second hides what grows. Where it says –, the stage took no me
 LARGE = """
 ## The largest models measured here
 
-ResNet-50 and ViT-B/16 at 224², four classes, 64 images, all four methods with one exact query, one image a class, two
-target concepts a class and layer and four steps.
+ResNet-50 and ViT-B/16 at 224² with random weights, four classes, 64 images, every default layer, all four methods:
+one exact query, one image a class, two target concepts a class and layer, four steps. PURE splits 8 references a
+neuron of ResNet-50 and 2 of ViT-B/16; GCC's flow averages 7 images a source and 1. One thread.
 """
 PREDICTED = """
 ## ImageNet's validation images, extrapolated
 
-50,000 images, 1,000 classes, ten exact queries a class, K = {concepts}, ten images a class for CLA and GIG, 20 target
-concepts, 32 steps, 100 references for PURE: the measured seconds of each stage, times (value there / value here)^p with
-p as below. Each is an extrapolation over up to four orders of magnitude: read the order of magnitude, not the digits.
+50,000 images, half of them list images, 1,000 classes, ten exact queries a class, K = {concepts}, ten images a class
+for CLA and GIG, 20 target concepts, 32 steps, 100 references for PURE: the measured seconds of each stage, times (value
+there / value here)^p. p is 1 where a stage does one thing per unit, whatever the fit above says where a fixed part
+hides it; for K it is the fitted one. `listed` is the number of neurons whose root list holds an image, which sets the
+sources of a query: a tenth of all in the measured jobs (few images need long lists), a hundredth by default.
+`decomposed` is the number of images written as concepts: the queries and the images of classes. Each is an
+extrapolation over up to four orders of magnitude: read the order of magnitude, not the digits.
 
 """
-# Stage -> the axes along which it grows, with the exponent: fitted ("fit") or by how it is made.
-GROWS: Mapping[str, Mapping[str, float]] = {
+# Stage -> the axes along which it grows, with the exponent; None stands for the fitted one.
+GROWS: Mapping[str, Mapping[str, float | None]] = {
     "activations": {"images": 1},
-    "gcc:flow": {},
-    "gcc:queries": {"queries": 1},
+    "gcc:flow": {"flow": 1},
+    "gcc:queries": {"queries": 1, "listed": 1},
     "cla:scores": {"classes": 1, "per_class": 1},
+    "cla:sum": {},
     "cla:scope": {"classes": 1},
     "gig:vectors": {"images": 1},
-    "gig:dictionary": {"images": 1, "concepts": 0.5},
-    "gig:class": {"classes": 1, "per_class": 1, "targets": 1, "steps": 1},
-    "gig:images": {"queries": 1},
+    "gig:dictionary": {"images": 1, "concepts": None},
+    "gig:class": {"classes": 1, "per_class": 1, "targets": 1, "steps": 1, "concepts": None},
+    "gig:images": {"decomposed": 1, "concepts": None},
     "pure:split": {"references": 1},
+    "pure:test": {},
+    "pure:senses": {"references": 1},
+    "pure:alike": {},
 }
-THERE = {
+THERE: Mapping[str, float] = {
     "images": 50_000,
     "queries": 10_000,
+    "listed": GccParameters().root_share,
+    "decomposed": 20_000,
+    "flow": 10,
     "classes": 1_000,
     "per_class": 10,
     "targets": 20,
@@ -80,7 +95,7 @@ def page(figures: Mapping[str, Any]) -> str:
     lines = [HEAD, f"\nMeasured on {figures['device']}.\n"]
     lines += _growth(figures["sweep"])
     if "large" in figures:
-        lines += [*_large(figures["large"]), *_predicted(figures["large"])]
+        lines += [*_large(figures["large"]), *_predicted(figures["large"], exponents(figures["sweep"]))]
     return "".join(lines)
 
 
@@ -110,26 +125,45 @@ def _large(large: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"| *{what}* | {' | '.join(f'{value * scale:,.{digits}f}' for value in values)} |\n"
 
 
-def predicted(own: Mapping[str, Any]) -> dict[str, float]:
-    """Stage -> seconds on ImageNet's validation images, from a measured job."""
-    job = own["job"]
-    found = {}
+def here(job: Mapping[str, Any]) -> dict[str, float]:
+    """What a measured job has of each thing that a stage grows with."""
+    lists = math.ceil(ROOT_SHARE * job["images"])
+    return {
+        **{axis: float(job[axis]) for axis in THERE if axis in job},
+        "listed": ROOT_SHARE,
+        "flow": float(min(job["flow"], lists)),
+        "decomposed": float(job["queries"] + job["classes"] * job["per_class"]),
+    }
+
+
+def powers_of(stage: str, fitted: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Axis -> exponent of one stage; a fitted one is at least 0."""
+    own = fitted.get(stage, {})
+    return {
+        axis: max(0.0, own.get(axis, 0.0)) if power is None else power for axis, power in GROWS[stage].items()
+    }
+
+
+def predicted(own: Mapping[str, Any], fitted: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Stage -> seconds on ImageNet's validation images, from a measured job and the sweep's exponents."""
+    found, job = {}, here(own["job"])
     for stage, seconds in by_stage(own["seconds"]).items():
-        powers = GROWS.get(stage)
-        if powers is not None:
-            growth = {axis: (float(job[axis]), float(THERE[axis])) for axis in powers}
-            found[stage] = scaled(seconds, growth, powers)
+        powers = powers_of(stage, fitted)
+        found[stage] = scaled(seconds, {axis: (job[axis], THERE[axis]) for axis in powers}, powers)
     return found
 
 
-def _predicted(large: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _predicted(
+    large: Mapping[str, Mapping[str, Any]], fitted: Mapping[str, Mapping[str, float]]
+) -> Iterator[str]:
     yield PREDICTED.format(concepts=f"{THERE['concepts']:,}")
     names = list(large)
-    hours = {name: predicted(own) for name, own in large.items()}
+    hours = {name: predicted(own, fitted) for name, own in large.items()}
     columns = (f"{name}, core hours | in bare forwards" for name in names)
     yield f"| stage | grows with | {' | '.join(columns)} |\n|{'---|' * (2 * len(names) + 2)}\n"
-    for stage, powers in GROWS.items():
-        how = ", ".join(axis if power == 1 else f"{axis}^{power:g}" for axis, power in powers.items())
+    for stage in GROWS:
+        powers = powers_of(stage, fitted)
+        how = ", ".join(axis if power == 1 else f"{axis}^{power:.2f}" for axis, power in powers.items())
         cells = []
         for name in names:
             seconds = hours[name].get(stage, 0.0)

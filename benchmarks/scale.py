@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="where spools, server and figures live")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the full size (generate)")
     parser.add_argument("--only", default="", help="comma-separated names of queries (latency)")
-    parser.add_argument("--repeats", type=int, default=15, help="questions per query and client (latency)")
+    parser.add_argument("--repeats", type=int, default=30, help="questions per query and client (latency)")
     chosen = parser.parse_args(arguments)
     if chosen.step == "page":
         scale_page.write(chosen.folder)

@@ -25,7 +25,7 @@ from benchmarks.scale_arguments import Asker
 
 CLIENTS = 8
 RESTARTS = 3
-SECONDS = 8.0
+SECONDS = 6.0
 """Spent on one query and number of clients, at most; a started round is finished."""
 MODEL = "MATCH (n:Model)-[:HAS_LAYER]->(:Layer)-[:HAS_NEURON]->(:Neuron)-[:HAS_SENSE]->() RETURN n.id LIMIT 1"
 FAILED = float("inf")

@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from atlas import catalogue, lookup
 from atlas.store.connection import Connection
 
-ASKED = 20
+ASKED = 10
+"""Concepts of each layer."""
 WANTED = (5, 20)
 FETCHES = (100, 250, 500, 1000, 2000)
 PAGE = 2000
 LAYERS = "MATCH (l:Layer) RETURN l.id, l.model, l.channels ORDER BY l.ordinal, l.id"
 VECTORS = "UNWIND $ids AS id MATCH (c:Concept {id: id}) RETURN c.id, c.vector"
 IDS = "MATCH (c:Concept {layer: $layer}) RETURN c.id ORDER BY c.id"
-EVERY = 4
-"""Every so many-th layer is measured."""
 
 
 def run(connection: Connection) -> dict[str, Any]:
@@ -38,8 +37,6 @@ def run(connection: Connection) -> dict[str, Any]:
     hits: dict[tuple[int, int], list[float]] = {(fetch, k): [] for fetch in fetches for k in WANTED}
     by_layer: dict[str, float] = {}
     for number, (layer, _, _) in enumerate(layers):
-        if number // 2 % EVERY:
-            continue
         ids, vectors = read_layer(connection, layer)
         chosen = np.random.default_rng(number).choice(len(ids), min(ASKED, len(ids)), replace=False)
         for row in chosen.tolist():

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.cost import AXES, BASE, exponents, points, scaled
 from benchmarks.cost_job import Job
-from benchmarks.cost_page import THERE, page, predicted
+from benchmarks.cost_page import THERE, here, page, predicted
 from benchmarks.cost_plot import plot
 
 
@@ -44,10 +44,11 @@ def test_the_base_job_is_measured_once() -> None:
 def test_extrapolation_is_the_product_over_axes() -> None:
     assert scaled(2.0, {"images": (10, 1000), "concepts": (4, 16)}, {"images": 1, "concepts": 0.5}) == 400
     own = run(images=64, classes=4, per_class=1, targets=2, steps=4)
-    found = predicted(own)
+    found = predicted(own, {"gig:class": {"concepts": 0.5}})
     assert found["activations"] == pytest.approx(0.64 * THERE["images"] / 64)
-    assert found["gig:class"] == pytest.approx(0.4 * 250 * 10 * 10 * 8)
+    assert found["gig:class"] == pytest.approx(0.4 * 250 * 10 * 10 * 8 * (8192 / 16) ** 0.5)
     assert "gcc:tables" not in found
+    assert here(vars(Job(images=64, queries=3, classes=4, per_class=5)))["decomposed"] == 23
 
 
 def test_page_and_plot() -> None:
