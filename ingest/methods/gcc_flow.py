@@ -3,8 +3,9 @@
 Notation: C sources, D targets of one pair; K images a source is averaged over (the first of its root list).
 M : (C, D) mean S_NS.      V : (C, D) its variance over the K images.     n : (C, D) images in both root lists.
 
-Work is grouped by image: an image runs once, and with it every source that lists it. The dense sums of a pair never
-leave this module: per source only the best targets are kept, so that a graph can hold them.
+Work is cut into groups of consecutive pairs, and within a group by image: an image runs once, and with it every
+source of the group that lists it. The dense sums of a pair never leave this module: per source only the best targets
+are kept, so that a graph can hold them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 SUM_BYTES = 512 * 2**20
+GROUP_PAIRS = 4
+"""Pairs in a group at most. A group runs each of its images forward once, and groups are computed side by side: with
+fewer pairs an image of many sources runs forward more often, with more there are fewer groups than devices.
+"""
+
+Group = tuple[tuple[int, Pair], ...]
+"""Consecutive pairs, each with the ordinal of its source layer."""
 
 
 @dataclass(frozen=True)
@@ -94,61 +102,62 @@ class _Sums:
         return mean, np.sqrt(np.maximum(self.square / n - mean * mean, 0.0))
 
 
-def flows(
-    trace: Trace,
-    pairs: Sequence[Pair | None],
-    lists: Lists,
-    loader: Loader,
-    parameters: GccParameters,
-    progress: Callable[[int, int], None] | None = None,
-) -> Iterator[Flow]:
-    """The stored edges of every pair, in order.
-
-    Parameters
-    ----------
-    trace, pairs : the model and its adjacent layers.
-    lists : the root lists give the images and the overlaps.
-    loader : rows of the store -> batches of images.
-    parameters : images a source, and what is kept.
-    progress : called with images done and images in all.
-    """
-    overlaps = OverlapRows(lists)
-    groups = list(_groups(pairs))
-    wanted = [_sources_by_image(group, pairs, lists, parameters.flow_images) for group in groups]
-    total = sum(len(by_image) for by_image in wanted)
-    done = 0
-    for group, by_image in zip(groups, wanted, strict=True):
-        sums = {layer: _Sums.of(pair) for layer, pair in group}
-        for count in _run(trace, group, by_image, loader, parameters, sums):
-            done += count
-            if progress is not None:
-                progress(done, total)
-        for layer, pair in group:
-            mean, std = sums.pop(layer).moments()
-            taken = np.array([min(parameters.flow_images, lists.roots[layer].indices.shape[1])])
-            yield keep(layer, pair, (mean, std, taken), overlaps, parameters)
-
-
-def _groups(pairs: Sequence[Pair | None]) -> Iterator[list[tuple[int, Pair]]]:
-    """Consecutive pairs whose dense sums fit in memory together, so that an image is run once for all of them."""
-    group: list[tuple[int, Pair]] = []
+def groups(pairs: Sequence[Pair | None]) -> tuple[Group, ...]:
+    """The pairs, in groups that run an image once: few enough, and with dense sums that fit in memory together."""
+    found: list[list[tuple[int, Pair]]] = []
     size = 0
     for layer, pair in enumerate(pairs):
         if pair is None:
             continue
         need = 16 * pair.source.channels * pair.target.channels
-        if group and size + need > SUM_BYTES:
-            yield group
-            group, size = [], 0
-        group.append((layer, pair))
+        if not found or len(found[-1]) == GROUP_PAIRS or size + need > SUM_BYTES:
+            found.append([])
+            size = 0
+        found[-1].append((layer, pair))
         size += need
-    if group:
-        yield group
+    return tuple(tuple(group) for group in found)
 
 
-def _sources_by_image(
-    group: Sequence[tuple[int, Pair]], pairs: Sequence[Pair | None], lists: Lists, images: int
-) -> dict[int, dict[int, Ints]]:
+def images_of(group: Group, lists: Lists, images: int) -> int:
+    """How many images a group runs, each source asking for its first so many."""
+    return len(
+        np.unique(np.concatenate([lists.roots[layer].indices[:, :images].ravel() for layer, _ in group]))
+    )
+
+
+def flows(
+    trace: Trace,
+    group: Group,
+    lists: Lists,
+    loader: Loader,
+    parameters: GccParameters,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Flow]:
+    """The stored edges of the pairs of one group, in order.
+
+    Parameters
+    ----------
+    trace, group : the model and some of its adjacent layers.
+    lists : the root lists give the images and the overlaps.
+    loader : rows of the store -> batches of images.
+    parameters : images a source, and what is kept.
+    progress : called with the images done.
+    """
+    overlaps = OverlapRows(lists)
+    by_image = _sources_by_image(group, lists, parameters.flow_images)
+    sums = {layer: _Sums.of(pair) for layer, pair in group}
+    done = 0
+    for count in _run(trace, group, by_image, loader, parameters, sums):
+        done += count
+        if progress is not None:
+            progress(done)
+    for layer, pair in group:
+        mean, std = sums.pop(layer).moments()
+        taken = np.array([min(parameters.flow_images, lists.roots[layer].indices.shape[1])])
+        yield keep(layer, pair, (mean, std, taken), overlaps, parameters)
+
+
+def _sources_by_image(group: Group, lists: Lists, images: int) -> dict[int, dict[int, Ints]]:
     """Row of the store -> pair -> the sources that list it among their best images; rows ascending."""
     found: dict[int, dict[int, list[int]]] = {}
     for layer, _ in group:
@@ -163,7 +172,7 @@ def _sources_by_image(
 @torch.inference_mode()
 def _run(
     trace: Trace,
-    group: Sequence[tuple[int, Pair]],
+    group: Group,
     by_image: dict[int, dict[int, Ints]],
     loader: Loader,
     parameters: GccParameters,
@@ -171,7 +180,7 @@ def _run(
 ) -> Iterator[int]:
     layers = list({x.node: x for _, pair in group for x in (pair.source, pair.target)}.values())
     for rows, batch in loader(list(by_image)):
-        clean = clean_values(trace, layers, [pair for _, pair in group], batch)
+        clean = clean_values(trace, layers, [pair for _, pair in group], batch, logits=False)
         for layer, pair in group:
             sources = [by_image[int(row)].get(layer, np.empty(0, np.int64)) for row in rows]
             images = np.repeat(np.arange(len(sources)), [len(c) for c in sources])

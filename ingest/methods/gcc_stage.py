@@ -1,4 +1,4 @@
-"""GCC as a stage of a job: the data set's flow, then the exact circuits of the chosen images, shard by shard."""
+"""GCC as a stage of a job: the data set's flow some layers at a time, the exact circuits some images at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ingest.job import Prepared
 from ingest.methods.ablation import circuit_drops, target_weights
 from ingest.methods.chain import Chain, chained_logits, make_chain
 from ingest.methods.gcc import VERSION, OverlapRows, QueryCircuits, query_circuits
-from ingest.methods.gcc_flow import flows
+from ingest.methods.gcc_flow import Group, flows, groups, images_of
 from ingest.methods.gcc_job import Lists, make_lists, query_of_row, remarks
 from ingest.methods.gcc_tables import Naming, circuit_tables, flow_table
 from ingest.methods.pairs import Pair, make_pairs
@@ -23,6 +23,7 @@ from ingest.selection import choose_queries
 from ingest.store import ActivationStore
 
 QUERIES_PER_SHARD = 10
+FLOW_FACTS = ("flow_edges", "capped_sources")
 
 
 class GccStage:
@@ -47,15 +48,16 @@ class GccStage:
 
     @property
     def phases(self) -> tuple[tuple[str, ...], ...]:
-        """One phase: the flow, then the queries, some at a time."""
-        return (("flow", *(f"queries-{n:06d}" for n in range(0, len(self.queries), QUERIES_PER_SHARD))),)
+        """One phase: the flow, a group of pairs at a time, then the queries, some at a time."""
+        queries = (f"queries-{n:06d}" for n in range(0, len(self.queries), QUERIES_PER_SHARD))
+        return ((*self.groups, *queries),)
 
     def compute(
         self, run: str, shard: str, progress: Progress, earlier: Earlier
     ) -> Iterator[tuple[str, Columns]]:
         """The tables of one shard."""
-        if shard == "flow":
-            return self._flow(run, progress)
+        if shard in self.groups:
+            return self._flow(run, shard, progress)
         start = int(shard.removeprefix("queries-"))
         return self._part(
             run,
@@ -67,6 +69,7 @@ class GccStage:
         """Facts about the run, from the sums over its shards."""
         fitted = numbers.get("fitted", 0)
         return {
+            **dict.fromkeys(FLOW_FACTS, 0),
             **{name: int(value) for name, value in numbers.items()},
             "fallback_share": numbers.get("fallbacks", 0) / fitted if fitted else 0.0,
             "remarks": remarks(self.lists),
@@ -81,6 +84,11 @@ class GccStage:
     def pairs(self) -> tuple[Pair | None, ...]:
         """Adjacent layers with their segments."""
         return make_pairs(self._prepared.model.trace, self._prepared.layers)
+
+    @cached_property
+    def groups(self) -> Mapping[str, Group]:
+        """Shards of the data set's flow, each named by its first source layer, with their pairs."""
+        return {f"flow-{group[0][0]:03d}": group for group in groups(self.pairs)}
 
     @cached_property
     def chain(self) -> Chain | None:
@@ -110,20 +118,25 @@ class GccStage:
         """Ids of what a run writes."""
         return Naming(self._prepared.subject, self._prepared.layers, run, self._store.ids)
 
-    def _flow(self, run: str, progress: Progress) -> Iterator[tuple[str, Columns]]:
+    def _flow(self, run: str, shard: str, progress: Progress) -> Iterator[tuple[str, Columns]]:
         naming, edges, capped = self.naming(run), 0, 0
+        images = {
+            name: images_of(group, self.lists, self._spec.flow_images) for name, group in self.groups.items()
+        }
+        names = list(images)
+        before = sum(images[name] for name in names[: names.index(shard)])
         found = flows(
             self._prepared.model.trace,
-            self.pairs,
+            self.groups[shard],
             self.lists,
             self.batches,
             self._spec,
-            lambda done, total: progress("flow", done, total),
+            lambda done: progress("flow", before + done, sum(images.values())),
         )
         for flow in found:
             edges, capped = edges + len(flow), capped + int(flow.capped.sum())
             yield flow_table(naming, flow)
-        yield FACTS, {"flow_edges": [edges], "capped_sources": [capped]}
+        yield FACTS, dict(zip(FLOW_FACTS, ([edges], [capped]), strict=True))
 
     def _part(
         self, run: str, rows: Sequence[int], progress: Callable[[int], None]

@@ -75,9 +75,18 @@ def _passes(trace: Trace, node: fx.Node) -> bool:
 
 
 def clean_values(
-    trace: Trace, layers: Sequence[LayerSpec], pairs: Sequence[Pair | None], x: Tensor
+    trace: Trace,
+    layers: Sequence[LayerSpec],
+    pairs: Sequence[Pair | None],
+    x: Tensor,
+    *,
+    logits: bool = True,
 ) -> Mapping[str, Tensor]:
-    """One forward of x (B, 3, H, W): layers, frozen inputs of the pairs, and the logits ("output")."""
+    """One forward of x (B, 3, H, W): layers, frozen inputs of the pairs, and the logits ("output").
+
+    logits : without them the forward ends at the last of the layers.
+    """
     frozen = [name for pair in pairs if pair is not None for name in pair.segment.frozen]
-    nodes = list(dict.fromkeys([*(layer.node for layer in layers), *frozen, "output"]))
+    ends = ["output"] if logits else []
+    nodes = list(dict.fromkeys([*(layer.node for layer in layers), *frozen, *ends]))
     return trace.values(x, nodes)

@@ -23,6 +23,7 @@ from ingest.plan import Folders, run
 from ingest.reopen import reopen
 from ingest.selection import choose_queries
 from ingest.stages import check_methods
+from tests.ingest.scale.four_methods import differences
 
 KILLED = """
 import os, signal, sys
@@ -92,6 +93,11 @@ def digests(home: Path) -> dict[str, str]:
     return {path.name: Spool.open(path).digest for path in sorted((home / "spools").iterdir())}
 
 
+def gcc_spool(home: Path) -> Spool:
+    found = [Spool.open(path) for path in (home / "spools").iterdir()]
+    return next(spool for spool in found if spool.run.method == "gcc")
+
+
 def test_what_a_job_leaves(whole: Path, prepared: Prepared) -> None:
     base, gcc = sorted(
         (Spool.open(path) for path in (whole / "spools").iterdir()), key=lambda spool: spool.run.method
@@ -122,10 +128,33 @@ def test_an_altered_spool_is_made_again(whole: Path, prepared: Prepared) -> None
     assert digests(whole) == good
 
 
+def test_groups_of_the_flow_are_shards_and_leave_the_same_graph(
+    whole: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.methods.gcc_flow.GROUP_PAIRS", 1)
+    seen: list[str] = []
+    told: list[tuple[int, int]] = []
+    run(
+        prepared,
+        folders(tmp_path),
+        lambda stage, done, total: told.append((done, total)) if stage == "flow" else None,
+        seen.append,
+    )
+    flow = [name for name in seen if name.startswith("shard:flow")]
+    assert flow == [f"shard:flow-{layer:03d}" for layer in range(len(prepared.layers) - 1)]
+    assert len(flow) > 1
+    # One count of images over all groups.
+    assert told == sorted(set(told))
+    assert {total for _, total in told} == {told[-1][0]}
+    assert differences(whole, tmp_path) == []
+    facts = [gcc_spool(home).run.facts for home in (whole, tmp_path)]
+    assert facts[0]["flow_edges"] == facts[1]["flow_edges"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
-    ["shard-pooled:1", "shard-written:2", "spooled:activations", "shard:flow", "shard:queries-000000"],
+    ["shard-pooled:1", "shard-written:2", "spooled:activations", "shard:flow-000", "shard:queries-000000"],
 )
 def test_killed_and_run_again_is_the_same_graph(
     place: str, whole: Path, prepared: Prepared, data: Path, tmp_path: Path

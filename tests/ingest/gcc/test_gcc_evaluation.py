@@ -14,7 +14,7 @@ from ingest.methods.ablation import ablated_logits
 from ingest.methods.gcc import OverlapRows, query_circuits
 from ingest.methods.gcc_agreement import _advantage, traversal_measures
 from ingest.methods.gcc_evaluation import Judged, ablation_measures, edge_measures, measure_drops
-from ingest.methods.gcc_flow import flows
+from ingest.methods.gcc_flow import flows, groups
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.interventions import intervention_tables
 from ingest.methods.measures import Resampling, measure_tables
@@ -97,7 +97,8 @@ def by_name(measures):
 
 
 def test_traversal_measures_beat_nothing_they_were_not_given(residual, judged, resampling):
-    kept = list(flows(residual.trace, residual.pairs(), residual.lists, load(residual), PARAMETERS))
+    (group,) = groups(residual.pairs())
+    kept = list(flows(residual.trace, group, residual.lists, load(residual), PARAMETERS))
     results = [one.result for one in judged]
     found = by_name(traversal_measures(kept, results, resampling, 0.05, shares=(0.05, 1.0)))
     recall = {
@@ -113,7 +114,8 @@ def test_traversal_measures_beat_nothing_they_were_not_given(residual, judged, r
 def test_cap_of_the_store_shows_as_absent_edges(residual, judged, resampling):
     """With one target a source, the others of an exact circuit are missing and the atlas says so."""
     tight = GccParameters(flow_images=4, keep_sensitivity=1, keep_overlap=1.0, keep_most=1)
-    kept = list(flows(residual.trace, residual.pairs(), residual.lists, load(residual), tight))
+    (group,) = groups(residual.pairs())
+    kept = list(flows(residual.trace, group, residual.lists, load(residual), tight))
     measures = by_name(traversal_measures(kept, [j.result for j in judged], resampling, 0.05, (0.05,)))
     edges = {(f.layer, s, t) for f in kept for s, t in zip(f.source.tolist(), f.target.tolist(), strict=True)}
     shares = [

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from ingest.methods.gcc import OverlapRows, sensitivities
-from ingest.methods.gcc_flow import flows
+from ingest.methods.gcc_flow import flows, groups, images_of
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.pairs import clean_values
 from ingest.numerics.sensitivity import normalised
 
 WHOLE = GccParameters(flow_images=4, keep_sensitivity=10_000, keep_overlap=-1.0, keep_most=10_000)
+KEPT = GccParameters(flow_images=4, keep_sensitivity=3, keep_overlap=0.05, keep_most=6)
 
 
 def loader_of(world, batch):
@@ -26,7 +27,12 @@ def loader_of(world, batch):
 
 
 def run(world, parameters, batch=7):
-    return list(flows(world.trace, world.pairs(), world.lists, loader_of(world, batch), parameters))
+    load = loader_of(world, batch)
+    return [
+        flow
+        for group in groups(world.pairs())
+        for flow in flows(world.trace, group, world.lists, load, parameters)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +108,48 @@ def test_batches_do_not_change_the_flow(residual):
         np.testing.assert_allclose(a.sensitivity, b.sensitivity, atol=1e-12)
 
 
-def test_pairs_that_do_not_fit_together_run_apart(residual, monkeypatch):
-    together = run(residual, WHOLE)
-    monkeypatch.setattr("ingest.methods.gcc_flow.SUM_BYTES", 1)
-    apart = run(residual, WHOLE)
-    assert [f.layer for f in apart] == [f.layer for f in together] == [0, 1, 2]
-    for a, b in zip(apart, together, strict=True):
-        np.testing.assert_allclose(a.sensitivity, b.sensitivity, atol=1e-12)
+def equal(one, other):
+    """Two flows of one pair: the same edges and places, the same numbers to rounding in float64."""
+    for item in fields(one):
+        np.testing.assert_allclose(
+            getattr(one, item.name), getattr(other, item.name), rtol=0, atol=1e-12, err_msg=item.name
+        )
+
+
+@pytest.mark.parametrize("parameters", [WHOLE, KEPT])
+def test_groups_do_not_change_the_flow(residual, monkeypatch, parameters):
+    """All pairs in one group, two at a time, and one at a time."""
+    together = run(residual, parameters)
+    assert [flow.layer for flow in together] == [0, 1, 2]
+    for most in (2, 1):
+        monkeypatch.setattr("ingest.methods.gcc_flow.GROUP_PAIRS", most)
+        assert max(len(group) for group in groups(residual.pairs())) == most
+        for one, other in zip(run(residual, parameters), together, strict=True):
+            equal(one, other)
+
+
+def test_groups_are_consecutive_and_bounded(residual, monkeypatch):
+    first, second, third = residual.pairs()
+    long = (first, None, second, third, *residual.pairs(), None, first)
+    found = groups(long)
+    assert [[layer for layer, _ in group] for group in found] == [[0, 2, 3, 4], [5, 6, 8]]
+    assert all(long[layer] is pair for group in found for layer, pair in group)
+    # 16 bytes a pair of channels: 24 x 24, 24 x 40, 40 x 40.
+    for most, layers in ((16 * 1700, [[0, 1], [2]]), (1, [[0], [1], [2]])):
+        monkeypatch.setattr("ingest.methods.gcc_flow.SUM_BYTES", most)
+        assert [[layer for layer, _ in group] for group in groups(residual.pairs())] == layers
+    assert groups([None, None]) == ()
+
+
+def test_progress_ends_at_the_images_of_a_group(residual):
+    group = groups(residual.pairs())[0][:2]
+    wanted = {
+        row for layer, _ in group for row in residual.lists.roots[layer].indices[:, :4].ravel().tolist()
+    }
+    seen = []
+    list(flows(residual.trace, group, residual.lists, loader_of(residual, 7), WHOLE, seen.append))
+    assert seen == sorted(set(seen))
+    assert seen[-1] == images_of(group, residual.lists, 4) == len(wanted)
 
 
 def test_identity_is_flagged(residual):

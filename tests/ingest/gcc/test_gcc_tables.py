@@ -10,7 +10,7 @@ from atlas.schema import table
 from atlas.spool import Coded
 from atlas.spool.columns import check
 from ingest.methods.gcc import OverlapRows, query_circuits
-from ingest.methods.gcc_flow import flows
+from ingest.methods.gcc_flow import flows, groups
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.gcc_tables import Naming, circuit_tables, exemplars, flow_table, member_scores
 from ingest.methods.survey import Subject
@@ -117,7 +117,8 @@ def test_exemplars_are_held_by_most_neurons_and_never_the_query(result, residual
 
 def test_flow_table_fits_the_schema(residual, naming):
     load = lambda rows: iter([(list(rows), residual.images[list(rows)])])  # noqa: E731
-    for flow in flows(residual.trace, residual.pairs(), residual.lists, load, PARAMETERS):
+    (group,) = groups(residual.pairs())
+    for flow in flows(residual.trace, group, residual.lists, load, PARAMETERS):
         name, columns = flow_table(naming, flow)
         declared = {prop.name: prop for prop in table(name).columns}
         assert set(declared) == set(columns)

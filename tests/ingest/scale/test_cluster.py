@@ -138,7 +138,7 @@ def test_an_atlas_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_work_folder_that_is_not_shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cluster, "LATEST", -1.0)
     with pytest.raises(StoreError, match="a work folder that all machines of the cluster share"):
-        cluster._seen(Shards(tmp_path / "gcc"), "flow")
+        cluster._seen(Shards(tmp_path / "gcc"), "flow-000")
 
 
 def test_a_shard_that_comes_late_is_waited_for(tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_a_shard_that_comes_late_is_waited_for(tmp_path: Path) -> None:
     def wait(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 3:
-            shards.tables("flow", lambda: [])
+            shards.tables("flow-000", lambda: [])
 
-    cluster._seen(shards, "flow", wait)
+    cluster._seen(shards, "flow-000", wait)
     assert len(waits) == 3
 
 
@@ -169,4 +169,4 @@ def test_gpus_only_where_there_are_some() -> None:
 
 def test_another_version_on_a_machine_is_refused() -> None:
     with pytest.raises(ModelError, match=r"another version.*expected circuit-atlas 0\.0"):
-        cluster._task(None, "cpu", "flow", ".", "0.0")  # type: ignore[arg-type]
+        cluster._task(None, "cpu", "flow-000", ".", "0.0")  # type: ignore[arg-type]
