@@ -210,6 +210,7 @@ def _all_relationships(size: Size) -> Iterator[tuple[str, int]]:
         yield "HAS_SENSE", size.senses
         yield "FEEDS_SENSE", size.senses * pure.feeds
         yield "FLOWS_TO", size.senses * pure.flow_targets
+        yield "RESEMBLES", size.senses * pure.alike
         yield "EXEMPLIFIED_BY", neurons * min(size.lists, pure.references)
         yield "ASSIGNED_TO", neurons * math.ceil(gcc.mask_share * size.queries)
 

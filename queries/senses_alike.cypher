@@ -1,5 +1,5 @@
 // name: senses_alike
-// summary: Senses of different neurons of one layer that are fed by the same neurons: the same thing twice.
+// summary: Senses of different neurons of one layer that are fed by the same neurons, the ten most alike of each (`pure.alike`): the same thing twice.
 // params:
 //   layer: layer — whose neurons
 //   sense: sense = null — only pairs with this sense
@@ -13,24 +13,10 @@
 //   images: integer — reference images of both
 // key: sense_a, sense_b
 // cost: report
-MATCH (:Layer {id: $layer})-[:HAS_NEURON]->(:Neuron)-[:HAS_SENSE]->(a:Sense)<-[x:FEEDS_SENSE]-(n:Neuron)-[y:FEEDS_SENSE]->(b:Sense)
-WHERE a.id < b.id AND x.run = y.run AND ($sense IS NULL OR $sense IN [a.id, b.id])
-WITH a, b, sum(x.relevance * y.relevance) AS product, count(n) AS neurons
-WHERE product > 0 OR $least <= 0
-// Each sense's own length once, not once a pair.
-WITH a, collect({b: b, product: product, neurons: neurons}) AS others
-WITH a, others, COLLECT { MATCH (a)<-[r:FEEDS_SENSE]-() RETURN r.relevance } AS own
-WITH a, others, reduce(t = 0.0, v IN own | t + v * v) AS square
-UNWIND others AS o
-WITH o.b AS b, collect({a: a, square: square, product: o.product, neurons: o.neurons}) AS pairs
-WITH b, pairs, COLLECT { MATCH (b)<-[r:FEEDS_SENSE]-() RETURN r.relevance } AS own
-WITH b, pairs, reduce(t = 0.0, v IN own | t + v * v) AS square
-UNWIND pairs AS p
-WITH p.a AS a, b, p.neurons AS neurons, p.product / sqrt(p.square * square) AS cosine
-WHERE cosine >= $least
-WITH DISTINCT a, b, neurons, cosine
-WHERE NOT EXISTS { (a)<-[:HAS_SENSE]-(:Neuron)-[:HAS_SENSE]->(b) }
-RETURN a.id AS sense_a, b.id AS sense_b, cosine, neurons,
-  COUNT { (a)-[:EXEMPLIFIED_BY]->(:Image)<-[:EXEMPLIFIED_BY]-(b) } AS images
+MATCH (:Layer {id: $layer})-[:HAS_NEURON]->(:Neuron)-[:HAS_SENSE]->(s:Sense)-[r:RESEMBLES]->(o:Sense)
+WHERE r.cosine >= $least AND ($sense IS NULL OR $sense IN [s.id, o.id])
+// A pair is stored from each sense that has the other among its best, so twice or once.
+WITH CASE WHEN s.id < o.id THEN [s.id, o.id] ELSE [o.id, s.id] END AS pair, r
+RETURN pair[0] AS sense_a, pair[1] AS sense_b, max(r.cosine) AS cosine, max(r.neurons) AS neurons, max(r.images) AS images
 ORDER BY cosine DESC, sense_a, sense_b
 LIMIT $limit

@@ -36,6 +36,7 @@ SCORES = {
     "INCLUDES": "score",
     "MATCHES": "score",
     "RELATED_TO": "similarity",
+    "RESEMBLES": "cosine",
 }
 # Arrows of these types point against the flow from image to class; they are drawn the other way round.
 BACKWARD = frozenset({"ACTIVATED_BY", "EXEMPLIFIED_BY"})

@@ -29,6 +29,7 @@ class PureParameters:
     feeds : stored lower neurons a sense.
     flow_images : references of a sense that its flow to the next layer is averaged over.
     flow_targets : stored neurons of the next layer a sense.
+    alike : stored senses of other neurons of the layer that are fed most alike, a sense; 0 stores none.
     chunk_bytes : memory for the gradients of one pass.
     vector_bytes : memory for the vectors of the neurons that are split together.
     """
@@ -43,6 +44,7 @@ class PureParameters:
     feeds: int = 20
     flow_images: int = 10
     flow_targets: int = 20
+    alike: int = 10
     chunk_bytes: int = 256 * 2**20
     vector_bytes: int = 512 * 2**20
 
@@ -76,8 +78,9 @@ class PureParameters:
                 expected=", ".join([*VARIANTS, *LRP]),
                 got=self.variant,
             )
-        for name in ("references", "restarts", "least", "feeds", "flow_images", "flow_targets"):
-            if getattr(self, name) < 1:
+        for name in ("references", "restarts", "least", "feeds", "flow_images", "flow_targets", "alike"):
+            least = int(name != "alike")
+            if getattr(self, name) < least:
                 raise DataError(
-                    "too small", where=f"pure.{name}", expected="at least 1", got=getattr(self, name)
+                    "too small", where=f"pure.{name}", expected=f"at least {least}", got=getattr(self, name)
                 )

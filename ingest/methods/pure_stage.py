@@ -1,7 +1,7 @@
 """PURE as a stage of a job: split every layer's neurons, test them all together, write the senses of those that pass.
 
 Phases: ``split-LLL-CCCCCC`` (layer, first channel of a block); ``test``, which sees the p values of all layers;
-``senses-LLL-CCCCCC``, which writes what the blocks found of the neurons that passed.
+``senses-LLL-CCCCCC``, which writes what the blocks found of those that passed; ``alike-LLL``, which compares a layer's.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ingest.layers import LayerSpec
 from ingest.methods.gcc_tables import Naming
 from ingest.methods.pairs import Pair, make_pairs
 from ingest.methods.pure import Lens, References, lenses, reference_vectors, references
+from ingest.methods.pure_alike import alike_table
 from ingest.methods.pure_split import Senses, Tests, split
 from ingest.methods.pure_tables import (
     LayerSenses,
@@ -41,7 +42,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-VERSION = "1"
+VERSION = "2"
 TWINS = 64
 """Neurons of a block whose one-sense twins measure the rate of false positives."""
 RELATIVES = 20
@@ -101,9 +102,14 @@ class PureStage:
 
     @property
     def phases(self) -> tuple[tuple[str, ...], ...]:
-        """Splits, the test over all of them, and what passed it."""
+        """Splits, the test over all of them, what passed it, and which of that is alike."""
         names = [f"{ordinal:03d}-{start:06d}" for ordinal, start in self.blocks]
-        return tuple(f"split-{name}" for name in names), (_TEST,), tuple(f"senses-{name}" for name in names)
+        return (
+            tuple(f"split-{name}" for name in names),
+            (_TEST,),
+            tuple(f"senses-{name}" for name in names),
+            tuple(f"alike-{ordinal:03d}" for ordinal in self.lenses) if self._spec.alike else (),
+        )
 
     def compute(
         self, run: str, shard: str, progress: Progress, earlier: Earlier
@@ -111,8 +117,10 @@ class PureStage:
         """The tables of one shard."""
         if shard == _TEST:
             return self._test(run, earlier)
-        kind, layer, start = shard.split("-")
-        block = (int(layer), int(start))
+        kind, layer, *start = shard.split("-")
+        if kind == "alike":
+            return self._alike(int(layer), earlier)
+        block = (int(layer), int(start[0]))
         return self._split(block, progress) if kind == "split" else self._senses(run, block, earlier)
 
     def facts(self, numbers: Mapping[str, float]) -> dict[str, Any]:
@@ -245,6 +253,12 @@ class PureStage:
             yield flow_table(
                 found, flows(found, pair, trace, self.batches, roots, self._spec, self._store.images)
             )
+
+    def _alike(self, layer: int, earlier: Earlier) -> Iterator[Table]:
+        names = [f"senses-{layer:03d}-{start:06d}" for ordinal, start in self.blocks if ordinal == layer]
+        found = alike_table(map(earlier, names), self._spec.alike, self._spec.chunk_bytes)
+        if found is not None:
+            yield found
 
     def _passed(self, block: tuple[int, int], earlier: Earlier) -> Senses:
         """What a block found of its neurons that passed the test over all."""

@@ -94,6 +94,7 @@ PATTERNS = [
     "Sense-DRIVES-Neuron",
     "Sense-ATTRIBUTES_TO-Neuron",
     "Class-RELATED_TO-Class",
+    "Sense-RESEMBLES-Sense",
     "Circuit-EXPLAINS-Image",
     "Circuit-EXPLAINS-Class",
     "Circuit-EXPLAINS-Neuron",

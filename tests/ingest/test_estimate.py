@@ -14,7 +14,7 @@ from ingest.stages import STAGES
 from tests.ingest.test_plan import data, folders, quiet, spec  # noqa: F401 - data is a fixture
 
 # On noise no neuron passes the test for senses.
-ABSENT = {"pure": ("EXEMPLIFIED_BY", "HAS_SENSE", "FEEDS_SENSE", "FLOWS_TO", "ASSIGNED_TO")}
+ABSENT = {"pure": ("EXEMPLIFIED_BY", "HAS_SENSE", "FEEDS_SENSE", "FLOWS_TO", "RESEMBLES", "ASSIGNED_TO")}
 
 
 @pytest.mark.parametrize("method", STAGES)

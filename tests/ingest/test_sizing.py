@@ -19,6 +19,7 @@ def test_counts_by_hand() -> None:
     assert counts["RESPONDS_TO"] == 10
     # Every pair of neurons, and of the 25 senses 20 targets each.
     assert counts["FLOWS_TO"] == 6 + 25 * 20
+    assert counts["RESEMBLES"] == 25 * 10
     # Per class: 2 sources of 3 neurons, and 3 sources of 2 classes; the members of two circuits, at most all neurons.
     assert counts["ATTRIBUTES_TO"] == 2 * (6 + 4 * 6 // 2 + 6 + 6)
     assert counts["INCLUDES"] == 2 * 2 * 5
