@@ -86,6 +86,7 @@ def settings() -> Iterator[tuple[str, Size, str]]:
     yield "`gig.express=5`", imagenet(gig=GigParameters(express=5)), "weaker half of an image's concepts"
     yield "`gcc.keep_most=128`", imagenet(gcc=GccParameters(keep_most=128)), "flow edges by overlap alone"
     yield "`pure.senses=2..3`", imagenet(pure=PureParameters(senses="2..3")), "splits into more than three"
+    yield "`pure.alike=0`", imagenet(pure=PureParameters(alike=0)), "`senses_alike`"
     yield "`--queries 500`", imagenet(queries=500), "exact circuits; others on demand"
     yield "`--queries 10000`", imagenet(queries=10_000), "(ten a class: more, not less)"
     wide = imagenet(dictionary=tuple(8 * c for c in imagenet().channels))

@@ -208,7 +208,7 @@ EVIDENCE: tuple[RelationshipType, ...] = (
         "The senses of other neurons of the layer that are fed most like a sense, from each to its best few.",
         (("Sense", "Sense"),),
         (
-            P("cosine", "float", "of their stored relevances, others as zero; in (0, 1]", required=True),
+            P("cosine", "float", "of what is stored of their feeders; in (0, 1]", required=True),
             P("neurons", "integer", "lower neurons stored as feeders of both", unit="neurons"),
             P("images", "integer", "reference images of both", unit="images"),
             RANK,

@@ -24,6 +24,7 @@ def tables(world: World) -> Tables:
         yield from _senses(world, layer)
         yield from _references(world, layer)
         yield from _assigned(world, layer)
+        yield _alike(world, layer)
     yield from _relations(world)
 
 
@@ -154,6 +155,27 @@ def _assigned(world: World, layer: int) -> Tables:
             "end": Coded(sense.ravel(), _ids(world, layer)),
             "distance": draw.lognormal(0, 0.3, query.size).round(6),
             "margin": draw.beta(2, 4, query.size).round(6),
+        },
+    )
+
+
+def _alike(world: World, layer: int) -> tuple[str, dict[str, Any]]:
+    """Of every sense the best senses of as many other neurons, popular ones first of all."""
+    draw, each, neurons = world.draw(56, layer), world.size.pure.counts[-1], world.channels[layer]
+    ids, most = _ids(world, layer), min(world.size.pure.alike, neurons - 1)
+    weights = np.tile(popularity(draw, neurons), (len(ids), 1))
+    weights[np.arange(len(ids)), np.arange(len(ids)) // each] = -np.inf
+    other = best(draw, weights, most) * each + draw.integers(0, each, (len(ids), most))
+    cosine = -np.sort(-draw.beta(4, 3, other.shape).clip(1e-6), axis=1)
+    return (
+        "Sense-RESEMBLES-Sense",
+        {
+            "start": Coded(np.repeat(np.arange(len(ids)), most), ids),
+            "end": Coded(other.ravel(), ids),
+            "cosine": cosine.ravel().round(6),
+            "neurons": draw.integers(1, world.size.pure.feeds + 1, other.size),
+            "images": draw.poisson(1, other.size),
+            "rank": np.tile(np.arange(1, most + 1), len(ids)),
         },
     )
 

@@ -20,11 +20,8 @@ from benchmarks.worlds.imagenet_spools import write
 from ingest import sizing
 
 SMALL = 1 / 500
-SILENT = {
-    "classes_joined_by_one_neuron",
-    "senses_alike",
-}
-"""At this size no two classes or senses may be so alike."""
+SILENT = {"classes_joined_by_one_neuron"}
+"""At this size no two classes may be so alike."""
 EXPECTED = ("DRIVES", "INCLUDES", "EXEMPLIFIED_BY")
 """What a plan has an expectation of."""
 
