@@ -12,9 +12,6 @@ FIGURES = ROOT / "benchmarks" / "figures" / "scale.json"
 PAGE = ROOT / "docs" / "scale.md"
 PARTS = ("generate", "import", "latency", "recall")
 WHY = {
-    "senses_alike": "it compares all pairs of a layer's senses. Here every neuron is split, as the plan's bound\n"
-    "has it; the 6,144 senses of a layer share the same popular feeders and exceed a transaction's memory. On the\n"
-    "demo, where one neuron in eight is split, its largest layer (587 senses) takes between one and two seconds.",
     "circuit_of_image_drawing": "a thousand edges with both their neurons, all properties sent; the table of the\n"
     "same rows takes half the time.",
 }
