@@ -42,6 +42,22 @@ def pick_devices(text: str) -> tuple[str, ...]:
     return tuple(device for name in names for device in (visible if name == "cuda" else (name,)))
 
 
+def pick_device(text: str) -> str:
+    """The one device of a command that computes on one: the first that ``auto`` or ``cuda`` means, or the one named.
+
+    Raises ModelError for several by name, or as :func:`pick_devices` does.
+    """
+    first, *others = pick_devices(text)
+    if others and "," in text:
+        raise ModelError(
+            "device cannot be used",
+            where=text,
+            expected="one: auto, cpu, cuda or cuda:N",
+            got=f"{1 + len(others)} devices",
+        )
+    return first
+
+
 def to_device(batch: Tensor, device: torch.device | str, *, channels_last: bool | None = None) -> Tensor:
     """Images (B, C, H, W) on a device.
 

@@ -263,13 +263,6 @@ def record_of(
     )
 
 
-def pick_device(name: str) -> str:
-    """The device that ``auto`` means here, or the one named."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def device_name(device: str) -> str:
     """What computes: the GPU's name, or the number of CPU threads."""
     if device.startswith("cuda"):

@@ -151,8 +151,8 @@ class _Measured:
         from atlas.spool import Spool
         from atlas.store import loader
         from ingest import ablate as ablation
+        from ingest.devices import pick_device
         from ingest.methods.effect_tables import effect_rows
-        from ingest.plan import pick_device
         from ingest.reopen import reopen
 
         prepared, opened = reopen(folders().work, self.run.facts, pick_device(self.device))

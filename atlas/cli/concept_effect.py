@@ -42,10 +42,10 @@ def concept_effects(
     from atlas.cli.load import load_all
     from atlas.lookup import Table
     from atlas.spool import Spool
+    from ingest.devices import pick_device
     from ingest.experiments.concept_effect import ConceptSpec, effect_rows, read_concepts
     from ingest.experiments.concept_effect import concept_effects as measure
     from ingest.experiments.figures import spool_measures
-    from ingest.plan import pick_device
     from ingest.reopen import reopen
 
     with answers.database() as connection:

@@ -74,12 +74,12 @@ def defend(
     from atlas.lookup import Table
     from ingest.builds import default_weights
     from ingest.clip import ClipSpec
+    from ingest.devices import pick_device
     from ingest.experiments.attack import AttackSpec, prepare_case
     from ingest.experiments.defence import defence_rows
     from ingest.experiments.defence import defend as run
     from ingest.job import Sides, read_groups
     from ingest.models import ModelSpec
-    from ingest.plan import pick_device
 
     clip = None
     if clip_head is not None:

@@ -43,10 +43,10 @@ def embed(
     from atlas.store.files import disk_errors
     from ingest.builds import default_weights
     from ingest.clip import load_tower
+    from ingest.devices import pick_device
     from ingest.experiments.embeddings import embed as embedded
     from ingest.images import common_size, scan_images
     from ingest.models import ModelSpec, load_model
-    from ingest.plan import pick_device
 
     images, place = scan_images(data), pick_device(device)
     if clip:

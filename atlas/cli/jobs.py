@@ -34,7 +34,7 @@ def complete_run(connection: Connection, model: str, method: str) -> RunInfo:
 
 def opened(connection: Connection, model: str, method: str, device: str = "auto") -> tuple[Opened, RunInfo]:
     """The job of that run, opened again, and the run."""
-    from ingest.plan import pick_device
+    from ingest.devices import pick_device
     from ingest.reopen import open_stage
 
     run = complete_run(connection, model, method)

@@ -109,8 +109,8 @@ class Easel:
 
     def _open(self, model: str, method: str) -> tuple[Prepared, Inputs]:
         from atlas.cli.jobs import folders
+        from ingest.devices import pick_device
         from ingest.pictures.grids import Inputs
-        from ingest.plan import pick_device
         from ingest.reopen import reopen_job
 
         run = self._runs[(model, method)]
@@ -172,8 +172,8 @@ def of_image(connection: Connection, image: str, model: str) -> tuple[Path, list
     media: Path = folders().media
     name = address.picture_name(run.id, image)
     if not (media / name).is_file():
+        from ingest.devices import pick_device
         from ingest.pictures.grids import image_strip, write_picture
-        from ingest.plan import pick_device
         from ingest.reopen import reopen
 
         prepared, _ = reopen(folders().work, run.facts, pick_device("auto"))

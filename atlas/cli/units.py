@@ -40,9 +40,9 @@ def units(
     """
     from atlas.lookup import Table
     from ingest.builds import default_weights
+    from ingest.devices import pick_device
     from ingest.experiments.known_units import UnitsSpec, find_units, read_units
     from ingest.models import ModelSpec
-    from ingest.plan import pick_device
 
     if weights is None and checkpoint is None:
         weights = default_weights(model)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atlas.errors import ModelError
-from ingest.devices import pick_devices
+from ingest.devices import pick_device, pick_devices
 from ingest.job import prepare
 from ingest.plan import run
 from ingest.shards import Shards
@@ -100,3 +100,15 @@ def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_devices("auto") == pick_devices("cuda") == ("cuda:0", "cuda:1")
     with pytest.raises(ModelError, match="device cannot be used"):
         pick_devices(" , ")
+
+
+def test_one_device_for_a_command_that_computes_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert pick_device("auto") == pick_device("cpu") == "cpu"
+    with pytest.raises(ModelError, match="no GPU that CUDA can see"):
+        pick_device("cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert pick_device("auto") == pick_device("cuda") == "cuda:0"
+    assert pick_device("cuda:1") == "cuda:1"
+    with pytest.raises(ModelError, match=r"cuda:0,cuda:1.*expected one.*got 2 devices"):
+        pick_device("cuda:0,cuda:1")
