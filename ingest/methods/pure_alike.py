@@ -17,10 +17,12 @@ from ingest.numerics.resemblance import Entries, alike, shared
 Ints = NDArray[np.int64]
 
 RESEMBLES = "Sense-RESEMBLES-Sense"
+PART_BYTES = 32 * 2**20
+"""Of cosines held at once; larger parts leave the processor's cache and take twice as long."""
 _OWNED, _FED, _SEEN = "Neuron-HAS_SENSE-Sense", "Neuron-FEEDS_SENSE-Sense", "Sense-EXEMPLIFIED_BY-Image"
 
 
-def alike_table(shards: Iterable[Sequence[Table]], most: int, chunk_bytes: int) -> Table | None:
+def alike_table(shards: Iterable[Sequence[Table]], most: int) -> Table | None:
     """The best ``most`` senses of other neurons for every sense of a layer; None where there is no pair.
 
     Parameters
@@ -47,7 +49,7 @@ def alike_table(shards: Iterable[Sequence[Table]], most: int, chunk_bytes: int) 
     sense, neuron = _coded(blocks, _FED, "end", "start", ids)
     relevance = np.concatenate([np.asarray(block[_FED]["relevance"], np.float64) for block in blocks])
     entries = Entries(sense, neuron, torch.from_numpy(relevance))
-    found = alike(entries, torch.from_numpy(owner.astype(np.int64)), most, chunk_bytes)
+    found = alike(entries, torch.from_numpy(owner.astype(np.int64)), most, PART_BYTES)
     if not len(found.sense):
         return None
     seen = _coded(blocks, _SEEN, "start", "end", ids)
@@ -56,8 +58,8 @@ def alike_table(shards: Iterable[Sequence[Table]], most: int, chunk_bytes: int) 
         "start": Coded(found.sense.numpy(), ids),
         "end": Coded(found.other.numpy(), ids),
         "cosine": found.cosine.numpy(),
-        "neurons": shared(sense, neuron, *pair, chunk_bytes).numpy(),
-        "images": shared(*seen, *pair, chunk_bytes).numpy(),
+        "neurons": shared(sense, neuron, *pair, PART_BYTES).numpy(),
+        "images": shared(*seen, *pair, PART_BYTES).numpy(),
         "rank": found.rank.numpy(),
     }
     return RESEMBLES, table

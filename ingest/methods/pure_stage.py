@@ -256,7 +256,7 @@ class PureStage:
 
     def _alike(self, layer: int, earlier: Earlier) -> Iterator[Table]:
         names = [f"senses-{layer:03d}-{start:06d}" for ordinal, start in self.blocks if ordinal == layer]
-        found = alike_table(map(earlier, names), self._spec.alike, self._spec.chunk_bytes)
+        found = alike_table(map(earlier, names), self._spec.alike)
         if found is not None:
             yield found
 

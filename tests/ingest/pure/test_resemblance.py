@@ -129,7 +129,7 @@ def block(first: int, last: int) -> list[Table]:
 
 
 def table_rows(shards: list[list[Table]]) -> list[tuple[str, str, float, int, int, int]]:
-    found = alike_table(shards, MOST, 1 << 20)
+    found = alike_table(shards, MOST)
     assert found is not None
     columns = found[1]
     ends = [
@@ -153,5 +153,5 @@ def test_the_table_is_the_same_whatever_the_blocks() -> None:
 
 
 def test_no_senses_no_table() -> None:
-    assert alike_table([[], [("#facts", {"twins": [1]})]], MOST, 1 << 20) is None
-    assert alike_table([block(0, 2)], MOST, 1 << 20) is None
+    assert alike_table([[], [("#facts", {"twins": [1]})]], MOST) is None
+    assert alike_table([block(0, 2)], MOST) is None
