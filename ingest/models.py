@@ -54,7 +54,7 @@ def load_model(spec: ModelSpec, size: Callable[[], tuple[int, int]] | None = Non
     Raises
     ------
     ModelError : unknown name or weights, failed download, a factory, checkpoint or device that cannot be
-        used, weights that are not finite, or a module that cannot be traced.
+        used, an input size that it cannot take, weights that are not finite, or a module that cannot be traced.
     """
     device = _device(spec.device)
     built = _build(spec)
@@ -136,6 +136,14 @@ def _input_shape(transform: Transform, spec: ModelSpec) -> tuple[int, int, int]:
             "the transform returns something else", where=spec.model, expected="a tensor (C, H, W)", got=got
         )
     channels, rows, columns = sample.shape
+    if spec.image_size is not None and spec.image_size != (rows, columns):
+        raise ModelError(
+            "the model's transform makes images of its own size",
+            where=spec.model,
+            expected="x".join(map(str, spec.image_size)),
+            got=f"{rows}x{columns}",
+            next_step="leave --image-size out, or return a transform of that size from the model's factory",
+        )
     return channels, rows, columns
 
 

@@ -23,7 +23,8 @@ from ingest.factories import Transform, seeded
 def build_torchvision(spec: ModelSpec) -> Built:
     """A classifier of torchvision.
 
-    Raises ModelError for an unknown name or weights, a failed download, or a checkpoint that does not fit.
+    Raises ModelError for an unknown name or weights, a failed download, a checkpoint that does not fit, or an input
+    size that the network, or its weights, cannot take.
     """
     known = list_models(module=torchvision.models)
     if spec.model not in known:
@@ -39,16 +40,16 @@ def build_torchvision(spec: ModelSpec) -> Built:
         one_of(spec)
         state = read_checkpoint(spec.checkpoint)
         fitting = _fitting(spec.model, state) | _input_arguments(spec)
-        module = seeded(lambda: _bare(spec.model, **fitting), 0)
+        module = seeded(lambda: _made(spec, lambda: _bare(spec.model, **fitting)), 0)
         load_into(module, state, where=spec.checkpoint.name)
         return Built(module, transform, f"checkpoint:{spec.checkpoint.name}")
     seed = random_seed(spec)
     if seed is not None:
-        module = seeded(lambda: _bare(spec.model, **_input_arguments(spec)), seed)
+        module = seeded(lambda: _made(spec, lambda: _bare(spec.model, **_input_arguments(spec))), seed)
         return Built(module, transform, f"{RANDOM}:{seed}")
     weights = _weights(enum, spec)
     try:
-        module = get_model(spec.model, weights=weights, **_input_arguments(spec))
+        module = _made(spec, lambda: get_model(spec.model, weights=weights, **_input_arguments(spec)))
     except (OSError, RuntimeError, HTTPException) as error:
         raise ModelError(
             "the weights could not be downloaded",
@@ -59,6 +60,21 @@ def build_torchvision(spec: ModelSpec) -> Built:
         ) from error
     names = tuple(weights.meta.get("categories", ())) or None
     return Built(module, _sized(weights.transforms, spec), f"torchvision:{weights}", names)
+
+
+def _made(spec: ModelSpec, build: Callable[[], nn.Module]) -> nn.Module:
+    """A network, made for the input size that is asked for: a ViT's weights, say, are of one size."""
+    try:
+        return build()
+    except (ValueError, AssertionError) as error:
+        if spec.image_size is None:
+            raise
+        raise ModelError(
+            "the model cannot take images of this size",
+            where=f"{spec.model} {spec.weights or ''}".strip(),
+            expected="another --image-size, or none",
+            got=f"{'x'.join(map(str, spec.image_size))}: {str(error).splitlines()[0]}",
+        ) from error
 
 
 def _sized(transforms: Callable[..., Any], spec: ModelSpec) -> Transform:

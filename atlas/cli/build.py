@@ -11,7 +11,7 @@ import typer
 
 from atlas.cli import answers, console
 from atlas.cli.answers import AsCsv, AsJson, Quiet
-from atlas.cli.jobs import folders
+from atlas.cli.jobs import ImageSize, folders, square
 from atlas.cli.load import fill
 from atlas.errors import DataError
 
@@ -43,6 +43,7 @@ def ingest(
         Path | None,
         typer.Option("--checkpoint", help="Your weights: a state dict, .safetensors or torch.save."),
     ] = None,
+    image_size: ImageSize = None,
     queries: Annotated[
         str,
         typer.Option(
@@ -152,7 +153,11 @@ def ingest(
         weights = default_weights(model)
     spec = IngestSpec(
         # Beside a cluster this process only merges, on what it has itself.
-        model=ModelSpec(model, weights, checkpoint, seed, pick_devices("auto" if ray else device)[0]),
+        model=ModelSpec(
+            *(model, weights, checkpoint, seed),
+            device=pick_devices("auto" if ray else device)[0],
+            image_size=square(image_size),
+        ),
         data=data,
         name=name,
         dataset=dataset,

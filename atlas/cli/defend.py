@@ -10,7 +10,7 @@ import typer
 from atlas.cli import answers, console
 from atlas.cli.ablate import Kind
 from atlas.cli.answers import AsJson, Quiet
-from atlas.cli.jobs import Device
+from atlas.cli.jobs import Device, ImageSize, square
 from atlas.errors import DataError
 
 
@@ -38,6 +38,7 @@ def defend(
         ),
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Your weights.")] = None,
+    image_size: ImageSize = None,
     layers: Annotated[
         str | None, typer.Option("--layers", help="Comma-separated globs on traced names.")
     ] = None,
@@ -83,11 +84,13 @@ def defend(
 
     clip = None
     if clip_head is not None:
+        if image_size is not None:
+            raise typer.BadParameter("--image-size: a CLIP tower takes images of its own size")
         clip = ClipSpec(model, weights or "openai", clip_head, pick_device(device))
     elif weights is None and checkpoint is None:
         weights = default_weights(model)
     spec = AttackSpec(
-        model=ModelSpec(model, weights, checkpoint, seed, pick_device(device)),
+        model=ModelSpec(model, weights, checkpoint, seed, pick_device(device), square(image_size)),
         clean=clean,
         attacked=attacked,
         targets=target,

@@ -9,7 +9,7 @@ import typer
 
 from atlas.cli import console
 from atlas.cli.answers import Quiet
-from atlas.cli.jobs import Device
+from atlas.cli.jobs import Device, ImageSize, square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +34,7 @@ def embed(
     clip: Annotated[
         bool, typer.Option("--clip", help="The model is an image tower of open_clip (extra clip).")
     ] = False,
+    image_size: ImageSize = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -50,12 +51,14 @@ def embed(
 
     images, place = scan_images(data), pick_device(device)
     if clip:
+        if image_size is not None:
+            raise typer.BadParameter("--image-size: a CLIP tower takes images of its own size")
         visual, transform = load_tower(model, weights)
         forward = visual.to(place)
     else:
         if weights is None and checkpoint is None:
             weights = default_weights(model)
-        spec = ModelSpec(model, weights, checkpoint, 0, place)
+        spec = ModelSpec(model, weights, checkpoint, 0, place, square(image_size))
         loaded = load_model(spec, lambda: common_size(images.images))
         forward, transform = loaded.module, loaded.transform
     seen = 0

@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from ingest.reopen import Opened
 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        "--image-size",
+        min=1,
+        help="Side in px of the model's square input, if not its weights' own; needs a model that takes several.",
+    ),
+]
+
+
+def square(side: int | None) -> tuple[int, int] | None:
+    """Height and width of an input of this side, as a model is asked for it."""
+    return None if side is None else (side, side)
 
 
 def complete_run(connection: Connection, model: str, method: str) -> RunInfo:

@@ -10,6 +10,7 @@ import typer
 
 from atlas.cli import answers
 from atlas.cli.answers import AsCsv, AsJson, Browser, Limit, OfModel
+from atlas.cli.jobs import ImageSize, square
 from atlas.cli.picture import Pictures
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def layers(
     globs: Annotated[
         str | None, typer.Option("--layers", help="With --model: comma-separated globs on traced names.")
     ] = None,
+    image_size: ImageSize = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     limit: Limit = None,
@@ -54,7 +56,8 @@ def layers(
     from ingest.layers import choose_layers
     from ingest.models import ModelSpec, load_model
 
-    chosen = choose_layers(load_model(ModelSpec(model, weights=None if ":" in model else "random")), globs)
+    weights = None if ":" in model else "random"
+    chosen = choose_layers(load_model(ModelSpec(model, weights, image_size=square(image_size))), globs)
     columns = ("layer", "kind", "channels", "positions", "unit")
     rows = tuple(
         {"layer": s.name, "kind": s.kind, "channels": s.channels, "positions": s.positions, "unit": s.unit}

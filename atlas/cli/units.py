@@ -9,7 +9,7 @@ import typer
 
 from atlas.cli import answers, console
 from atlas.cli.answers import AsJson, Quiet
-from atlas.cli.jobs import Device
+from atlas.cli.jobs import Device, ImageSize, square
 
 
 def units(
@@ -26,6 +26,7 @@ def units(
         str | None, typer.Option("--weights", help="DEFAULT, a weights name, or random:SEED.")
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Your weights.")] = None,
+    image_size: ImageSize = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Neurons of the circuit per layer.")] = 8,
     most: Annotated[int, typer.Option("--most", min=1, help="Images at most.")] = 20,
     device: Device = "auto",
@@ -51,9 +52,8 @@ def units(
         console.note(
             f"{model} of torchvision is another network than Lucid's InceptionV1; its numbers differ"
         )
-    spec = UnitsSpec(
-        ModelSpec(model, weights, checkpoint, 0, pick_device(device)), images, expected, against, k, most
-    )
+    wanted = ModelSpec(model, weights, checkpoint, 0, pick_device(device), square(image_size))
+    spec = UnitsSpec(wanted, images, expected, against, k, most)
     with console.Progress(quiet=quiet) as progress:
         rows = tuple(find_units(spec, progress))
     answers.show(Table("units", {"expect": expect, "k": k}, tuple(rows[0]), rows), as_json=as_json)
