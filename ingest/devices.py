@@ -81,6 +81,12 @@ def exact_float32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def free_bytes(device: str) -> int | None:
+    """Bytes that are free on a GPU now; None for a CPU."""
+    found = torch.device(device)
+    return torch.cuda.mem_get_info(found)[0] if found.type == "cuda" else None
+
+
 def budget(free: Sequence[int]) -> int | None:
     """Bytes for one chunk, given the free bytes of each GPU; None without one."""
     return int(SHARE * min(free)) if free else None
@@ -91,10 +97,8 @@ def with_budget(prepared: Prepared) -> Prepared:
 
     How the work is chunked is no part of what a run is.
     """
-    device = torch.device(prepared.spec.model.device)
-    if device.type != "cuda":
-        return prepared
-    return chunked(prepared, budget([torch.cuda.mem_get_info(device)[0]]))
+    free = free_bytes(prepared.spec.model.device)
+    return prepared if free is None else chunked(prepared, budget([free]))
 
 
 def chunked(prepared: Prepared, size: int | None) -> Prepared:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 
 from ingest import sizing
 from ingest.activations import ActivationJob
-from ingest.job import Prepared
+from ingest.devices import BUDGETED, free_bytes, with_budget
+from ingest.job import IngestSpec, Prepared
+from ingest.methods.gcc_flow import sum_bytes
 from ingest.selection import choose_queries
 from ingest.sizing import Size
 
@@ -27,6 +28,11 @@ class Line:
     amount: str
     bound: bool = False
 
+    @property
+    def text(self) -> str:
+        """The amount, a bound said to be one."""
+        return f"up to {self.amount}" if self.bound else self.amount
+
 
 def estimate(prepared: Prepared) -> Iterator[Line]:
     """Sizes, memory and time of a job, cheapest to know first; runs one batch of noise through the model."""
@@ -38,13 +44,36 @@ def estimate(prepared: Prepared) -> Iterator[Line]:
     yield from _graph(size)
     store = ActivationJob(prepared.model, layers, prepared.images, spec.passes)
     yield Line("activation store", _size(store.size))
+    chunks = chunk_bytes(with_budget(prepared).spec)
     maps = max(layer.channels * layer.positions for layer in layers)
     batch = spec.passes.batch * FLOAT * sum(layer.channels * layer.positions for layer in layers)
-    sums = 16 * max((a * b for a, b in pairwise(size.channels)), default=0)
     yield Line("memory of one batch", _size(batch + FLOAT * maps))
-    yield Line("memory of FLOWS_TO", _size(sums + spec.gcc.chunk_bytes))
+    yield Line("memory of FLOWS_TO", _size(sum_bytes(size.channels) + chunks["gcc"]))
+    asked = {method: count for method, count in chunks.items() if method in spec.methods}
+    yield budget_line(asked, spec.model.device, free_bytes(spec.model.device))
     seconds = _forward_seconds(prepared)
     yield Line("forward passes", f"{_time(seconds * size.images)} (measured: {1 / seconds:.1f} images/s)")
+
+
+def chunk_bytes(spec: IngestSpec) -> dict[str, int]:
+    """Method -> bytes of one of its chunks."""
+    return {method: getattr(spec, method).chunk_bytes for method in BUDGETED}
+
+
+def budget_line(chunks: Mapping[str, int], device: str, free: int | None) -> Line:
+    """What the methods' chunks may take of a device's memory.
+
+    Parameters
+    ----------
+    chunks : method -> bytes of one of its chunks.
+    free : bytes that are free on the device, if it is a GPU.
+    """
+    methods: dict[int, list[str]] = {}
+    for method, count in chunks.items():
+        methods.setdefault(count, []).append(method)
+    parts = ", ".join(f"{_size(count)} ({', '.join(names)})" for count, names in methods.items())
+    of = "" if free is None else f", which has {_size(free)} free"
+    return Line("memory budget", f"{parts or 'none'} a chunk on {device}{of}")
 
 
 def _graph(size: Size) -> Iterator[Line]:

@@ -127,6 +127,9 @@ def ingest(
         bool, typer.Option("--yes", help="Go on with more than 50 million relationships.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Go on with an accuracy near chance.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --plan: print it as one JSON document.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Build an atlas of a model from a folder of images. Run again, it goes on where it was cut."""
@@ -143,6 +146,8 @@ def ingest(
 
     if pictures and no_load:
         raise typer.BadParameter("--pictures asks the graph which units circuits name: leave out --no-load")
+    if as_json and not plan:
+        raise typer.BadParameter("--json prints the plan: give --plan too")
     chosen = tuple(part.strip() for part in methods.split(",") if part.strip())
     check_methods(chosen)
     if scope:
@@ -187,6 +192,7 @@ def ingest(
         into_graph=not no_load,
         pictures=pictures,
         plan=plan,
+        as_json=as_json,
         yes=yes,
         quiet=quiet,
         crew=_crew(ray, device, workers),
@@ -214,6 +220,7 @@ def build(
     into_graph: bool = True,
     pictures: bool = False,
     plan: bool = False,
+    as_json: bool = False,
     yes: bool = False,
     quiet: bool = False,
     crew: AbstractContextManager[Crew | None] | None = None,
@@ -233,11 +240,8 @@ def build(
     for name, first in prepared.images.duplicates:
         console.note(f"the same image twice: {name} is {first}")
     if plan:
-        rows = tuple(
-            {"what": line.what, "amount": f"up to {line.amount}" if line.bound else line.amount}
-            for line in estimate.estimate(prepared)
-        )
-        answers.show(Table("plan", {}, ("what", "amount"), rows))
+        rows = tuple({"what": line.what, "amount": line.text} for line in estimate.estimate(prepared))
+        answers.show(Table("plan", {}, ("what", "amount"), rows), as_json=as_json)
         return
     many = sum(estimate.relationships(prepared).values())
     if many > MOST_RELATIONSHIPS and not yes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -104,18 +105,30 @@ class _Sums:
 
 def groups(pairs: Sequence[Pair | None]) -> tuple[Group, ...]:
     """The pairs, in groups that run an image once: few enough, and with dense sums that fit in memory together."""
-    found: list[list[tuple[int, Pair]]] = []
-    size = 0
-    for layer, pair in enumerate(pairs):
-        if pair is None:
-            continue
-        need = 16 * pair.source.channels * pair.target.channels
-        if not found or len(found[-1]) == GROUP_PAIRS or size + need > SUM_BYTES:
-            found.append([])
-            size = 0
-        found[-1].append((layer, pair))
-        size += need
-    return tuple(tuple(group) for group in found)
+    there = [(layer, pair) for layer, pair in enumerate(pairs) if pair is not None]
+    parts = _parts([_need(pair.source.channels, pair.target.channels) for _, pair in there])
+    return tuple(tuple(there[place] for place in part) for part in parts)
+
+
+def sum_bytes(channels: Sequence[int]) -> int:
+    """Most bytes of dense sums that a group of pairs of layers of so many channels holds at once."""
+    needs = [_need(source, target) for source, target in pairwise(channels)]
+    return max((sum(needs[place] for place in part) for part in _parts(needs)), default=0)
+
+
+def _need(source: int, target: int) -> int:
+    return 2 * 8 * source * target
+
+
+def _parts(needs: Sequence[int]) -> list[list[int]]:
+    """Places of consecutive pairs that take so many bytes each, parted into groups."""
+    parts: list[list[int]] = []
+    for place, need in enumerate(needs):
+        full = not parts or len(parts[-1]) == GROUP_PAIRS
+        if full or sum(needs[other] for other in parts[-1]) + need > SUM_BYTES:
+            parts.append([])
+        parts[-1].append(place)
+    return parts
 
 
 def images_of(group: Group, lists: Lists, images: int) -> int:
