@@ -51,7 +51,7 @@ LARGE = {
     }
     for name, less in (
         ("resnet50", {"references": 8}),
-        ("vit_b_16", {"references": 2, "flow": 1}),
+        ("vit_b_16", {"references": 2, "flow": 1, "chosen": "encoder.layers.encoder_layer_*"}),
     )
 }
 

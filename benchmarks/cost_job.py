@@ -41,6 +41,8 @@ class Job:
     """What is measured: a model of :mod:`benchmarks.worlds.cost` and how much is asked of it."""
 
     model: str = "residual"
+    chosen: str | None = None
+    """Patterns of the layers to take; the model's default layers if None."""
     layers: int = 4
     channels: int = 32
     size: int = 32
@@ -64,6 +66,7 @@ class Job:
         return IngestSpec(
             model=ModelSpec(f"benchmarks.worlds.cost:{self.model}"),
             data=data,
+            layers=self.chosen,
             methods=METHODS,
             queries=str(self.queries),
             sides=Sides(judge_share=0.0),
