@@ -98,7 +98,7 @@ def _imported(own: Mapping[str, Any]) -> Iterator[str]:
 def _recall(own: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"\n## Vector search in a layer of one of {own['models']} models\n\n`nearest_concepts` with `layer` set, "
-        f"{own['asked']} concepts of a layer of each width asked about,\n{own['concepts']:,} in the index; truth is "
+        f"{own['asked']} concepts of all layers asked about,\n{own['concepts']:,} in the index; truth is "
         "the exact cosine over the layer. The models' vectors are alike, so that the\nother model's stand between. "
         "`fetch` is how many the index gives before the filter.\n\n"
         "| fetch | recall of the best 5 | of the best 20 | ms |\n|---|---|---|---|\n"
