@@ -30,6 +30,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 SUM_BYTES = 512 * 2**20
+ROW_BYTES = 24
+"""Of one row's effect on one target: as computed, in float64, and as a share."""
 GROUP_PAIRS = 4
 """Pairs in a group at most. A group runs each of its images forward once, and groups are computed side by side: with
 fewer pairs an image of many sources runs forward more often, with more there are fewer groups than devices.
@@ -198,9 +200,12 @@ def _run(
             sources = [by_image[int(row)].get(layer, np.empty(0, np.int64)) for row in rows]
             images = np.repeat(np.arange(len(sources)), [len(c) for c in sources])
             channels = np.concatenate(sources)
-            if len(channels):
-                raw = sensitivities(pair, clean, images, channels, parameters.chunk_bytes)
-                sums[layer].add(channels, normalised(raw))
+            # One image may be in the root lists of most sources: their rows together need not fit in memory.
+            count = max(1, parameters.chunk_bytes // (ROW_BYTES * pair.target.channels))
+            for first in range(0, len(channels), count):
+                part = slice(first, first + count)
+                raw = sensitivities(pair, clean, images[part], channels[part], parameters.chunk_bytes)
+                sums[layer].add(channels[part], normalised(raw))
         yield len(rows)
 
 

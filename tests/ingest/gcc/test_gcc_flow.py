@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ingest.methods.gcc import OverlapRows, sensitivities
-from ingest.methods.gcc_flow import flows, groups, images_of
+from ingest.methods.gcc_flow import ROW_BYTES, flows, groups, images_of
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.pairs import clean_values
 from ingest.numerics.sensitivity import normalised
@@ -126,6 +126,22 @@ def test_groups_do_not_change_the_flow(residual, monkeypatch, parameters):
         assert max(len(group) for group in groups(residual.pairs())) == most
         for one, other in zip(run(residual, parameters), together, strict=True):
             equal(one, other)
+
+
+def test_the_rows_of_an_image_need_not_fit_in_memory_together(residual, monkeypatch):
+    widest = max(pair.target.channels for pair in residual.pairs())
+    seen = []
+
+    def watched(pair, clean, images, channels, chunk_bytes):
+        seen.append(len(channels))
+        return sensitivities(pair, clean, images, channels, chunk_bytes)
+
+    together = run(residual, WHOLE)
+    monkeypatch.setattr("ingest.methods.gcc_flow.sensitivities", watched)
+    small = replace(WHOLE, chunk_bytes=3 * ROW_BYTES * widest)
+    for one, other in zip(run(residual, small), together, strict=True):
+        equal(one, other)
+    assert max(seen) == 3 * widest // min(pair.target.channels for pair in residual.pairs())
 
 
 def test_groups_are_consecutive_and_bounded(residual, monkeypatch):
