@@ -69,6 +69,17 @@ def net() -> tuple[nn.Module, Pixels]:
     return module, Pixels()
 
 
+def deep() -> tuple[nn.Module, Pixels]:
+    """Seven layers of 8 channels: more pairs than one group of GCC's flow holds."""
+    torch.manual_seed(4)
+    blocks = [part for _ in range(6) for part in (nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())]
+    module = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), *blocks),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)),
+    )
+    return module, Pixels()
+
+
 def write_images(root: Path) -> None:
     """Bars of one direction and colour a class, with noise."""
     rng = np.random.default_rng(0)

@@ -18,10 +18,11 @@ from atlas.errors import ModelError, StoreError
 from ingest import cluster
 from ingest.cluster import RayCrew, connected
 from ingest.job import prepare
+from ingest.models import ModelSpec
 from ingest.plan import run
 from ingest.shards import Shards
 from tests.cli_runner import Cli
-from tests.ingest.scale.four_methods import DEATHS, FRAGILE, differences, folders, quiet, spec, spools
+from tests.ingest.scale.four_methods import DEATHS, FRAGILE, differences, folders, quiet, spec, spools, tables
 
 ROOT = Path(__file__).parents[3]
 KILLED = """
@@ -71,6 +72,19 @@ def test_the_same_as_one_process_though_workers_are_killed(
     assert {spool.run.device for spool in spools(tmp_path)[1:]} == {"ray, 2 x cpu"}
     left = {path.name.split("-")[0] for path in (tmp_path / "work").rglob("*")}
     assert not left & {"parts", "gcc", "pure", "cla", "gig"}
+
+
+@pytest.mark.slow
+def test_the_flow_of_a_deep_network_is_several_tasks(crew: RayCrew, data: Path, tmp_path: Path) -> None:
+    job = prepare(spec(data, model=ModelSpec("tests.ingest.scale.four_methods:deep"), methods=("gcc",)))
+    seen: list[str] = []
+    run(job, folders(tmp_path / "one"), quiet)
+    run(job, folders(tmp_path / "two"), quiet, seen.append, crew)
+    assert [name for name in seen if name.startswith("shard:flow")] == ["shard:flow-000", "shard:flow-004"]
+    assert differences(tmp_path / "one", tmp_path / "two") == []
+    assert {
+        row[0].split("/")[1] for row in tables(spools(tmp_path / "two")[1])["Neuron-FLOWS_TO-Neuron"]
+    } == {layer.name for layer in job.layers[:-1]}
 
 
 @pytest.mark.slow
