@@ -100,7 +100,9 @@ def _unit_rows(entries: Entries, senses: int) -> Tensor:
     unit = entries.value / square.sqrt()[entries.row]
     neurons = int(entries.column.max()) + 1 if len(entries.column) else 1
     at = torch.stack([entries.row, entries.column])
-    return torch.sparse_coo_tensor(at, unit, (senses, neurons), check_invariants=True).coalesce()
+    return torch.sparse_coo_tensor(
+        at, unit, (senses, neurons), device=unit.device, check_invariants=True
+    ).coalesce()
 
 
 def _best(cosine: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -27,6 +27,7 @@ from ingest.numerics import (
     partition,
     pooling,
     pure,
+    resemblance,
     sae,
     screening,
     sensitivity,
@@ -209,6 +210,17 @@ def vectors(device: str) -> Call:
     return call
 
 
+def alike(device: str) -> Call:
+    """Twelve senses of six neurons, four feeders each, compared a few at a time."""
+    row = torch.arange(12).repeat_interleave(4)
+    column = torch.cat(
+        [torch.randperm(20, generator=torch.Generator().manual_seed(n))[:4] for n in range(12)]
+    )
+    parts = (row.to(device), column.to(device), draw(48).abs().to(device))
+    owner = (torch.arange(12) // 2).to(device)
+    return lambda: resemblance.alike(resemblance.Entries(*parts), owner, 3, 2000)
+
+
 def autoencoder(device: str) -> Call:
     x = draw(50, 6).to(device)
     return lambda: sae.train_sae(x, 4, 0, sae.SaeTraining(steps=20, batch=16))
@@ -276,6 +288,7 @@ CASES: dict[str, Callable[[str], Call]] = {
     "partition": partitions,
     "pooling": pooled,
     "pure": vectors,
+    "resemblance": alike,
     "sae": autoencoder,
     "screening": screens,
     "sensitivity": sensitivities,
