@@ -1,7 +1,8 @@
 """``python -m benchmarks cost``: what each stage of a job costs, how that grows, and what a large job would.
 
-``sweep`` measures a family of small networks along one axis at a time, each job in a process of its own; ``large``
-measures ResNet-50 and ViT-B/16 at 224²; ``page`` writes ``docs/cost.md`` and its plot from the figures of both.
+``sweep`` measures a family of small networks along one axis at a time, each job in a process of its own. ``large``
+measures ResNet-50 and ViT-B/16 at 224², ``raised`` the first with more targets, then with more steps of GIG,
+``concepts`` dictionaries and codes at ImageNet's size. ``page`` writes ``docs/cost.md`` and its plot from all of these.
 Seconds are processor time of one thread: what else runs on the machine adds little, and no accelerator is guessed.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,8 @@ AXES: Mapping[str, tuple[int, ...]] = {
     "steps": (4, 8, 16, 32),
     "references": (5, 10, 20, 40),
 }
+LEAST = 0.05
+"""Seconds that a stage must take in some job of the sweep to have exponents."""
 LARGE = {
     name: {
         "model": name,
@@ -56,10 +59,18 @@ LARGE = {
 }
 
 
+RAISED = ("resnet50", {"targets": 8, "steps": 12})
+"""A large model, and numbers of its GIG each of which is raised once, alone."""
+
+
 def measured(job: Mapping[str, Any]) -> dict[str, Any]:
     """Run one job in a process of its own. Raises BenchmarkError if it fails."""
+    return _apart("cost_job", json.dumps(dict(job)))
+
+
+def _apart(module: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cost_job", json.dumps(dict(job))],
+        [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -67,7 +78,7 @@ def measured(job: Mapping[str, Any]) -> dict[str, Any]:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     if done.returncode:
-        raise BenchmarkError(f"the job {dict(job)} ended with exit code {done.returncode}")
+        raise BenchmarkError(f"{module} {' '.join(arguments)} ended with exit code {done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -78,7 +89,7 @@ def points() -> Iterator[tuple[str, int, dict[str, Any]]]:
     for axis, values in AXES.items():
         for value in values:
             job = {**BASE, axis: value}
-            key = json.dumps(job, sort_keys=True)
+            key = json.dumps({**vars(Job()), **job}, sort_keys=True)
             if key not in seen:
                 seen.add(key)
                 yield axis, value, job
@@ -90,14 +101,19 @@ def by_stage(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def series(runs: list[dict[str, Any]], axis: str) -> dict[str, list[tuple[float, float]]]:
-    """Stage -> (value, seconds) along one axis, all else as in the base job."""
-    base = {**vars(Job()), **BASE}
-    found: dict[str, list[tuple[float, float]]] = {}
-    for run in sorted(runs, key=lambda run: run["job"][axis]):
-        if all(run["job"][name] == value for name, value in base.items() if name != axis):
+    """Stage -> (value, seconds) along one axis, all else as in the base job; the mean of runs of one job."""
+    defaults = vars(Job())
+    base = {**defaults, **BASE}
+    found: dict[str, dict[float, list[float]]] = {}
+    for run in runs:
+        job = {**defaults, **run["job"]}
+        if all(job[name] == value for name, value in base.items() if name != axis):
             for stage, spent in by_stage(run["seconds"]).items():
-                found.setdefault(stage, []).append((float(run["job"][axis]), spent))
-    return found
+                found.setdefault(stage, {}).setdefault(float(job[axis]), []).append(spent)
+    return {
+        stage: sorted((value, statistics.fmean(spent)) for value, spent in line.items())
+        for stage, line in found.items()
+    }
 
 
 def exponent(points_: list[tuple[float, float]]) -> float:
@@ -107,11 +123,14 @@ def exponent(points_: list[tuple[float, float]]) -> float:
 
 
 def exponents(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Stage -> axis -> exponent."""
+    """Stage -> axis -> exponent, of the stages that somewhere take long enough for a clock."""
     found: dict[str, dict[str, float]] = {}
+    most = {
+        stage: max(run["seconds"].get(stage, 0.0) for run in runs) for run in runs for stage in run["seconds"]
+    }
     for axis in AXES:
         for stage, line in series(runs, axis).items():
-            if len(line) > 2 and min(spent for _, spent in line) > 0:
+            if len(line) > 2 and min(spent for _, spent in line) > 0 and most[stage] >= LEAST:
                 found.setdefault(stage, {})[axis] = exponent(line)
     return found
 
@@ -132,7 +151,7 @@ def write_figures(part: str, value: Any) -> None:
 def main(arguments: list[str]) -> int:
     """Exit code 0, or 1 if a job failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks cost", description=__doc__)
-    parser.add_argument("step", choices=["sweep", "large", "page"])
+    parser.add_argument("step", choices=["sweep", "large", "raised", "concepts", "page"])
     parser.add_argument("--model", choices=list(LARGE), action="append", help="of large: this one alone")
     parsed = parser.parse_args(arguments)
     step = parsed.step
@@ -143,6 +162,12 @@ def main(arguments: list[str]) -> int:
             for name in parsed.model or LARGE:
                 found = measured(LARGE[name])
                 write_figures("large", {**figures().get("large", {}), name: found})
+        elif step == "raised":
+            model, numbers = RAISED
+            jobs = ({**LARGE[model], name: value, "methods": "gig"} for name, value in numbers.items())
+            write_figures("raised", [measured(job) for job in jobs])
+        elif step == "concepts":
+            write_figures("concepts", _apart("cost_concepts"))
         else:
             from benchmarks.cost_page import write
 
@@ -151,10 +176,3 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
-
-
-def scaled(seconds: float, growth: Mapping[str, tuple[float, float]], own: Mapping[str, float]) -> float:
-    """Seconds of a stage where each axis has grown from one value to another, by its exponents (at least 0)."""
-    return seconds * math.prod(
-        (to / start) ** max(0.0, own.get(axis, 0.0)) for axis, (start, to) in growth.items()
-    )

@@ -24,11 +24,12 @@ from PIL import Image
 from benchmarks.worlds import cost as world
 from ingest.activations import PassSpec
 from ingest.job import IngestSpec, Sides, prepare
+from ingest.layers import choose_layers
 from ingest.methods.cla_job import ClaParameters
 from ingest.methods.gcc_job import GccParameters
 from ingest.methods.gig_job import GigParameters
 from ingest.methods.pure_job import PureParameters
-from ingest.models import ModelSpec
+from ingest.models import ModelSpec, load_model
 from ingest.plan import Folders, run
 
 ROOT_SHARE = 0.1
@@ -60,6 +61,7 @@ class Job:
     references: int = 10
     """Images of a neuron that PURE splits into senses of at least half as many."""
     batch: int = 16
+    methods: str = ",".join(METHODS)
 
     def spec(self, data: Path) -> IngestSpec:
         """The job as `atlas ingest` would be asked for it."""
@@ -67,7 +69,7 @@ class Job:
             model=ModelSpec(f"benchmarks.worlds.cost:{self.model}"),
             data=data,
             layers=self.chosen,
-            methods=METHODS,
+            methods=tuple(self.methods.split(",")),
             queries=str(self.queries),
             sides=Sides(judge_share=0.0),
             force=True,
@@ -130,6 +132,14 @@ def measure(job: Job) -> dict[str, Any]:
     neurons = sum(layer.channels for layer in prepared.layers)
     facts = {"neurons": neurons, "layers": len(prepared.layers), "forward_seconds": bare, "peak_bytes": peak}
     return {"job": asdict(job), "seconds": dict(seconds), **facts}
+
+
+def shapes(job: Job) -> list[tuple[int, int]]:
+    """(channels, positions) of each layer."""
+    world.SHAPE = world.Shape(job.layers, job.channels, job.size, job.classes)
+    spec = ModelSpec(f"benchmarks.worlds.cost:{job.model}")
+    layers = choose_layers(load_model(spec, lambda: (job.size, job.size)), job.chosen)
+    return [(layer.channels, layer.positions) for layer in layers]
 
 
 def told(what: str, done: int, total: int) -> None:

@@ -22,13 +22,15 @@ CHANNELS, CONCEPTS, VECTORS, ACTIVE = 256, 2048, 1000, 10.0
 TUNED_ON = 100
 
 
-def world(seed: int = 0) -> tuple[Tensor, Tensor]:
+def world(
+    seed: int = 0, channels: int = CHANNELS, concepts: int = CONCEPTS, vectors: int = VECTORS
+) -> tuple[Tensor, Tensor]:
     """Vectors (N, C) of eight concepts each with noise, and concepts (K, C), float32."""
     generator = torch.Generator().manual_seed(seed)
-    v = normalize(torch.randn(CONCEPTS, CHANNELS, generator=generator), dim=1)
-    own = torch.randint(CONCEPTS, (VECTORS, 8), generator=generator)
-    size = torch.rand(VECTORS, 8, generator=generator) + 0.5
-    x = (size[..., None] * v[own]).sum(1) + 0.05 * torch.randn(VECTORS, CHANNELS, generator=generator)
+    v = normalize(torch.randn(concepts, channels, generator=generator), dim=1)
+    own = torch.randint(concepts, (vectors, 8), generator=generator)
+    size = torch.rand(vectors, 8, generator=generator) + 0.5
+    x = torch.einsum("nk,nkc->nc", size, v[own]) + 0.05 * torch.randn(vectors, channels, generator=generator)
     return x, v
 
 

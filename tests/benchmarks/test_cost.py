@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.cost import AXES, BASE, exponents, points, scaled
-from benchmarks.cost_job import Job
-from benchmarks.cost_page import THERE, here, page, predicted
+from benchmarks.cost import AXES, BASE, exponents, points
+from benchmarks.cost_job import Job, shapes
+from benchmarks.cost_page import THERE, at_size, page, predicted
 from benchmarks.cost_plot import plot
 
 
@@ -41,22 +41,45 @@ def test_the_base_job_is_measured_once() -> None:
     assert len(jobs) == len(set(jobs)) > len(AXES) * 2
 
 
-def test_extrapolation_is_the_product_over_axes() -> None:
-    assert scaled(2.0, {"images": (10, 1000), "concepts": (4, 16)}, {"images": 1, "concepts": 0.5}) == 400
-    own = run(images=64, classes=4, per_class=1, targets=2, steps=4)
-    found = predicted(own, {"gig:class": {"concepts": 0.5}})
+def all_figures() -> dict[str, Any]:
+    """Of a large job whose GIG takes 1 + targets / 2 + steps / 4 units; all widths take as long at full size."""
+    base = run(images=64, queries=2, classes=4, per_class=1, targets=2, steps=4)
+    base["seconds"]["gig:class"] = 3.0
+    more = [run(**{**base["job"], "targets": 8}), run(**{**base["job"], "steps": 12})]
+    for one, spent in zip(more, (6.0, 5.0), strict=True):
+        one["seconds"]["gig:class"] = spent
+    concepts = {"16": {"dictionary": 2.0, "code": 0.001}, "64": {"dictionary": 2.0, "code": 0.001}}
+    own = {"large": {"resnet50": base}, "raised": more, "concepts": concepts}
+    return {"device": "cpu", "sweep": SWEEP, **own}
+
+
+def test_extrapolation_grows_with_the_units() -> None:
+    figures = all_figures()
+    own = figures["large"]["resnet50"]
+    found, layers = predicted(own, figures), shapes(Job())
+    coded = 0.001 * sum(positions for _, positions in layers)
     assert found["activations"] == pytest.approx(0.64 * THERE["images"] / 64)
-    assert found["gig:class"] == pytest.approx(0.4 * 250 * 10 * 10 * 8 * (8192 / 16) ** 0.5)
+    lines = (1 + 0.5 * 18 / 3) * (1 + 0.25 * 28 / 3)
+    assert found["gig:class"] == pytest.approx(3 * 250 * 10 * lines + 10_000 * coded)
+    assert found["gig:images"] == pytest.approx(20_000 * coded)
+    assert found["gig:dictionary"] == pytest.approx(2 * len(layers))
+    flow = own["seconds"]["gcc:flow"] * 10 / 7
+    assert found["gcc:flow"] == pytest.approx(flow + 25_000 * own["forward_seconds"])
     assert "gcc:tables" not in found
-    assert here(vars(Job(images=64, queries=3, classes=4, per_class=5)))["decomposed"] == 23
+
+
+def test_between_measured_widths_a_power_law_holds() -> None:
+    concepts = {"10": {"code": 1.0}, "1000": {"code": 100.0}}
+    assert at_size(concepts, "code", 100) == pytest.approx(10)
 
 
 def test_page_and_plot() -> None:
     figures = {"device": "cpu", "sweep": SWEEP}
     assert "| activations | 1.00 |" in page(figures)
     assert "extrapolated" not in page(figures)
-    both = page({**figures, "large": {"resnet50": run(images=64)}})
+    both = page(all_figures())
     assert "| activations | images | 0.1 | 50,000 |" in both
+    assert "16.7 % a target, 8.3 % a step" in both
     picture = ElementTree.fromstring(plot(SWEEP))
     lines = list(picture.iter("{http://www.w3.org/2000/svg}polyline"))
     assert len(lines) == 3 * len(AXES)
