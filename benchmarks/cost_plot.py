@@ -11,7 +11,7 @@ from benchmarks.cost import AXES, by_stage, exponents, series
 
 COLOURS = (
     *("#0061a0", "#b3450a", "#2e7d32", "#8e24aa", "#c2185b"),
-    *("#00838f", "#6d4c41", "#455a64", "#9e9d24", "#000000"),
+    *("#00838f", "#6d4c41", "#455a64", "#9e9d24", "#000000", "#ff8f00"),
 )
 WIDE, HIGH, GAP, ACROSS, TOP = 250, 190, 60, 3, 30
 LEAST = 1e-3

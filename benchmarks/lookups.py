@@ -68,10 +68,14 @@ def arguments(world: World, turn: int) -> dict[str, Any]:
 
 
 def catalogue_lookups(connection: Connection, world: World, size: int) -> Result:
-    """Server time of every query of cost `lookup`: the median of each; the slowest of these counts."""
+    """Server time of every query of cost `lookup` that this graph of neurons and exact circuits has arguments for.
+
+    The median of each; the slowest of these counts. ``python -m benchmarks scale`` asks the whole catalogue.
+    """
     medians: dict[str, float] = {}
     for query in catalogue.load().values():
-        if query.cost != "lookup":
+        needs = {p.type for p in query.parameters if p.required}
+        if query.cost != "lookup" or not needs <= arguments(world, 0).keys():
             continue
         spent = []
         for turn in range(REPEATS + 1):

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.cost import AXES, BASE, exponents, points
+from benchmarks.cost import AXES, BASE, exponents, figures, points
 from benchmarks.cost_job import Job, shapes
-from benchmarks.cost_page import THERE, at_size, page, predicted
-from benchmarks.cost_plot import plot
+from benchmarks.cost_page import PAGE, PLOT, THERE, at_size, page, predicted
+from benchmarks.cost_plot import COLOURS, plot
 
 
 def run(**axes: int) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def all_figures() -> dict[str, Any]:
 
 
 def test_extrapolation_grows_with_the_units() -> None:
-    figures = all_figures()
-    own = figures["large"]["resnet50"]
-    found, layers = predicted(own, figures), shapes(Job())
+    known = all_figures()
+    own = known["large"]["resnet50"]
+    found, layers = predicted(own, known), shapes(Job())
     coded = 0.001 * sum(positions for _, positions in layers)
     assert found["activations"] == pytest.approx(0.64 * THERE["images"] / 64)
     lines = (1 + 0.5 * 18 / 3) * (1 + 0.25 * 28 / 3)
@@ -74,12 +74,19 @@ def test_between_measured_widths_a_power_law_holds() -> None:
 
 
 def test_page_and_plot() -> None:
-    figures = {"device": "cpu", "sweep": SWEEP}
-    assert "| activations | 1.00 |" in page(figures)
-    assert "extrapolated" not in page(figures)
+    known = {"device": "cpu", "sweep": SWEEP}
+    assert "| activations | 1.00 |" in page(known)
+    assert "extrapolated" not in page(known)
     both = page(all_figures())
     assert "| activations | images | 0.1 | 50,000 |" in both
     assert "16.7 % a target, 8.3 % a step" in both
     picture = ElementTree.fromstring(plot(SWEEP))
     lines = list(picture.iter("{http://www.w3.org/2000/svg}polyline"))
     assert len(lines) == 3 * len(AXES)
+
+
+def test_page_and_picture_are_those_of_the_figures() -> None:
+    kept = figures()
+    assert PAGE.read_text(encoding="utf-8") == page(kept)
+    assert PLOT.read_text(encoding="utf-8") == plot(kept["sweep"])
+    assert len(exponents(kept["sweep"])) <= len(set(COLOURS))
