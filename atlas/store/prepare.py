@@ -5,7 +5,10 @@ The Atlas node carries the schema version from the first write on: a newer one i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from atlas.errors import StoreError
 from atlas.schema import NODE_TYPES, PROPERTIES, RELATIONSHIP_TYPES, SCHEMA_VERSION, statements
@@ -13,6 +16,10 @@ from atlas.store.connection import Connection
 
 ATLAS = "atlas"
 AWAIT_SECONDS = 24 * 3600
+ATTEMPTS, PAUSE = 5, 0.2
+UNEXPECTED = "50N42"
+"""The server's word for an error inside it, which sessions that make the schema at one time can meet."""
+T = TypeVar("T")
 # From each older version the step to the next.
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
 
@@ -32,11 +39,14 @@ def introduce(connection: Connection) -> int:
         ("createRelationshipType", sorted(RELATIONSHIP_TYPES)),
         ("createProperty", sorted(properties)),
     ):
-        connection.write(f"UNWIND $names AS name CALL db.{procedure}(name) RETURN count(*)", {"names": names})
+        statement = f"UNWIND $names AS name CALL db.{procedure}(name) RETURN count(*)"
+        again(partial(connection.write, statement, {"names": names}))
     _create(connection, statements.constraint("Atlas"))
-    found = connection.write(
-        "MERGE (a:Atlas {id: $atlas}) ON CREATE SET a.schema = $schema RETURN a.schema",
-        {"atlas": ATLAS, "schema": SCHEMA_VERSION},
+    found = again(
+        lambda: connection.write(
+            "MERGE (a:Atlas {id: $atlas}) ON CREATE SET a.schema = $schema RETURN a.schema",
+            {"atlas": ATLAS, "schema": SCHEMA_VERSION},
+        )
     )
     version = int(found.rows[0][0])
     if version > SCHEMA_VERSION:
@@ -59,16 +69,28 @@ def migrate(connection: Connection, version: int) -> None:
 
 def constrain(connection: Connection) -> None:
     """Create every constraint and index that is not there yet, and wait until all answer."""
-    there = connection.auto("SHOW INDEXES YIELD name RETURN collect(name)").rows[0][0]
+    there = again(lambda: connection.auto("SHOW INDEXES YIELD name RETURN collect(name)")).rows[0][0]
     for name, statement in statements.definitions().items():
         if name not in there:
             _create(connection, statement)
-    connection.auto("CALL db.awaitIndexes($seconds)", {"seconds": AWAIT_SECONDS})
+    again(lambda: connection.auto("CALL db.awaitIndexes($seconds)", {"seconds": AWAIT_SECONDS}))
+
+
+def again(step: Callable[[], T], pause: float = PAUSE) -> T:
+    """A step that may be done twice, tried again while the server stumbles over others that make the schema."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return step()
+        except StoreError as error:
+            if UNEXPECTED not in str(error):
+                raise
+            time.sleep(pause * attempt)
+    return step()
 
 
 def _create(connection: Connection, statement: str) -> None:
     try:
-        connection.write(statement, timeout=0)
+        again(lambda: connection.write(statement, timeout=0))
     except StoreError as error:
         # Two sessions may both find it missing: whoever comes second finds it made.
         if "EquivalentSchemaRuleAlreadyExists" not in str(error):

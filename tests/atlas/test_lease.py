@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from atlas.errors import BusyError
+from atlas.errors import BusyError, StoreError
 from atlas.schema import statements
 from atlas.store.connection import Connection
 from atlas.store.lease import Holder, lock_path, writing
 from atlas.store.loader import load
-from atlas.store.prepare import constrain, introduce
+from atlas.store.prepare import ATTEMPTS, again, constrain, introduce
 
 pytestmark = pytest.mark.server
 Graph = Callable[[Connection], list[str]]
@@ -92,6 +92,23 @@ def test_a_lost_lease_stops_the_load(connection: Connection, spools: Any, tmp_pa
         load(spool, connection, checkpoint=lose)
     assert connection.read("MATCH (n:Neuron) RETURN count(*)").rows == ((0,),)
     assert lease(connection)[0] == "elsewhere 77 1700000000 abcd"
+
+
+def test_a_stumble_of_the_server_is_tried_again_and_nothing_else() -> None:
+    said = ["50N42: Unexpected error", "50N42: Unexpected error"]
+
+    def step() -> int:
+        if said:
+            raise StoreError(said.pop(), where="bolt://somewhere")
+        return 7
+
+    assert again(step, pause=0) == 7
+    said += ["50N42"] * ATTEMPTS
+    with pytest.raises(StoreError, match="50N42"):
+        again(step, pause=0)
+    said[:] = ["a lock"]
+    with pytest.raises(StoreError, match="a lock"):
+        again(step, pause=0)
 
 
 def test_two_sessions_may_make_the_schema_at_once(bare_connection: Connection) -> None:
