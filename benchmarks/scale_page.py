@@ -11,11 +11,6 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures" / "scale.json"
 PAGE = ROOT / "docs" / "scale.md"
 PARTS = ("generate", "import", "latency", "recall")
-WHY = {
-    "circuit_of_image_drawing": "a thousand edges with both their neurons, all properties sent; the table of the\n"
-    "same rows takes half the time.",
-}
-"""What is to be said of a query that misses its target."""
 TARGETS = {"lookup": 100.0, "report": 5000.0}
 HEAD = """# An atlas of ImageNet's size
 
@@ -124,8 +119,6 @@ def _latency(own: Mapping[str, Any]) -> Iterator[str]:
             warm, crowd = one["warm"], one["crowd"]
             cells = (one["cold"], warm["median"], warm["p99"], crowd["median"], crowd["p99"])
             yield f"| `{name}` | {one['rows']:g} | {' | '.join(map(_ms, cells))} |\n"
-        for name in (name for name, one in found.items() if _number(one) > target and name in WHY):
-            yield f"\n`{name}`: {WHY[name]}\n"
 
 
 def _measured(queries: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import typer
 from atlas.cli import answers, console
 from atlas.cli.ablate import Kind
 from atlas.cli.answers import AsJson, Quiet
-from atlas.cli.jobs import Device, ImageSize, square
+from atlas.cli.jobs import Device, ImageSize, refuse_size_of_tower, square
 from atlas.errors import DataError
 
 
@@ -84,8 +84,7 @@ def defend(
 
     clip = None
     if clip_head is not None:
-        if image_size is not None:
-            raise typer.BadParameter("--image-size: a CLIP tower takes images of its own size")
+        refuse_size_of_tower(image_size)
         clip = ClipSpec(model, weights or "openai", clip_head, pick_device(device))
     elif weights is None and checkpoint is None:
         weights = default_weights(model)

@@ -9,7 +9,7 @@ import typer
 
 from atlas.cli import console
 from atlas.cli.answers import Quiet
-from atlas.cli.jobs import Device, ImageSize, square
+from atlas.cli.jobs import Device, ImageSize, refuse_size_of_tower, square
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,8 +51,7 @@ def embed(
 
     images, place = scan_images(data), pick_device(device)
     if clip:
-        if image_size is not None:
-            raise typer.BadParameter("--image-size: a CLIP tower takes images of its own size")
+        refuse_size_of_tower(image_size)
         visual, transform = load_tower(model, weights)
         forward = visual.to(place)
     else:

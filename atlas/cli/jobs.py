@@ -31,6 +31,12 @@ def square(side: int | None) -> tuple[int, int] | None:
     return None if side is None else (side, side)
 
 
+def refuse_size_of_tower(side: int | None) -> None:
+    """Raise BadParameter if another input size is asked of a CLIP tower."""
+    if side is not None:
+        raise typer.BadParameter("--image-size: a CLIP tower takes images of its own size")
+
+
 def complete_run(connection: Connection, model: str, method: str) -> RunInfo:
     """The live run of a method on a model. Raises StoreError if there is none, or it is not complete."""
     from atlas.store.runs import COMPLETE, list_runs

@@ -91,6 +91,12 @@ class GccStage:
         return {f"flow-{group[0][0]:03d}": group for group in groups(self.pairs)}
 
     @cached_property
+    def _flow_images(self) -> Mapping[str, int]:
+        """How many images each shard of the flow runs."""
+        most = self._spec.flow_images
+        return {name: images_of(group, self.lists, most) for name, group in self.groups.items()}
+
+    @cached_property
     def chain(self) -> Chain | None:
         """The layers as a chain, where they are one."""
         return make_chain(self._prepared.model.trace, self._prepared.layers, self.pairs)
@@ -120,9 +126,7 @@ class GccStage:
 
     def _flow(self, run: str, shard: str, progress: Progress) -> Iterator[tuple[str, Columns]]:
         naming, edges, capped = self.naming(run), 0, 0
-        images = {
-            name: images_of(group, self.lists, self._spec.flow_images) for name, group in self.groups.items()
-        }
+        images = self._flow_images
         names = list(images)
         before = sum(images[name] for name in names[: names.index(shard)])
         found = flows(
